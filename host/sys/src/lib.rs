@@ -1,1 +1,16 @@
-//! (being built)
+//! Safe wrappers over the kernel, one call each: paths that cannot leave a tree, mounts, namespaces,
+//! processes, cgroups, locks.
+//!
+//! Nothing here decides. There is no policy, no default, no global state and no knowledge of pods or
+//! plans; a wrapper takes what it needs as arguments and says what failed. Every descriptor that
+//! leaves this crate is close-on-exec. `unsafe` code of the project's host side lives here and only
+//! in the modules that say so.
+
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod error;
+pub mod remove;
+pub mod root;
+
+pub use error::{Error, Result};

@@ -1,0 +1,115 @@
+//! Removes a tree of any depth and shape without leaving it.
+//!
+//! No policy about what may be removed: the caller holds the directory that the tree is in.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+const CALL: &str = "remove";
+
+/// Removes the entry `name` of the directory `parent`, with all below it where it is a directory.
+///
+/// Symbolic links are removed, never followed. Directories are lifted to the top of the tree before
+/// they are emptied, so that a tree deeper than any path or descriptor limit goes as well, with two
+/// directories open at any time.
+///
+/// # Errors
+/// Of the first entry that cannot be removed: a mount point in the tree (`EBUSY`), missing
+/// permission, or that `name` does not exist.
+pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    let name = CString::new(name.as_bytes())
+        .map_err(|_| Error::new(CALL, name.display(), Errno::INVAL))?;
+    if remove_file(parent, &name)? == Removed::Yes {
+        return Ok(());
+    }
+    let top = open_directory(parent, &name)?;
+    let mut lifted = 0;
+    while empty_once(top.as_fd(), &mut lifted)? {}
+    remove_directory(parent, &name)
+}
+
+#[derive(PartialEq)]
+enum Removed {
+    Yes,
+    IsDirectory,
+}
+
+/// One pass over `top`: removes its entries, after lifting what stands in their way into `top`.
+/// Says whether something was lifted, so that another pass is needed.
+fn empty_once(top: BorrowedFd<'_>, lifted: &mut u64) -> Result<bool> {
+    let before = *lifted;
+    for_each_entry(top, |name| {
+        if remove_file(top, name)? == Removed::Yes {
+            return Ok(());
+        }
+        let directory = open_directory(top, name)?;
+        for_each_entry(directory.as_fd(), |child| {
+            match remove_file(directory.as_fd(), child)? {
+                Removed::Yes => Ok(()),
+                Removed::IsDirectory => lift(directory.as_fd(), child, top, lifted),
+            }
+        })?;
+        remove_directory(top, name)
+    })?;
+    Ok(*lifted > before)
+}
+
+/// Moves the directory `child` to `top`, under a name that nothing there has.
+fn lift(
+    directory: BorrowedFd<'_>,
+    child: &CStr,
+    top: BorrowedFd<'_>,
+    lifted: &mut u64,
+) -> Result<()> {
+    loop {
+        *lifted += 1;
+        let name = format!(".removing-{lifted}");
+        match rustix::fs::renameat_with(directory, child, top, name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            other => return other.map_err(on(child)),
+        }
+    }
+}
+
+fn for_each_entry(
+    directory: BorrowedFd<'_>,
+    mut act: impl FnMut(&CStr) -> Result<()>,
+) -> Result<()> {
+    let failed = |cause| Error::new("getdents", "a directory to be removed", cause);
+    let mut entries = Dir::read_from(directory).map_err(failed)?;
+    while let Some(entry) = entries.read() {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            act(name)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<Removed> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) => Ok(Removed::Yes),
+        Err(Errno::ISDIR) => Ok(Removed::IsDirectory),
+        Err(cause) => Err(on(name)(cause)),
+    }
+}
+
+fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(on(name))
+}
+
+fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(on(name))
+}
+
+fn on(name: &CStr) -> impl FnOnce(Errno) -> Error {
+    move |cause| Error::new(CALL, name.to_string_lossy(), cause)
+}
