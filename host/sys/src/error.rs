@@ -23,27 +23,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `call` on `object`; the name of the object is made only now.
     pub fn new(call: &'static str, object: impl Display, cause: impl Into<io::Error>) -> Self {
-        Self {
-            call,
-            object: object.to_string(),
-            cause: cause.into(),
-        }
+        Self { call, object: object.to_string(), cause: cause.into() }
     }
 
     /// For `map_err`: names the call and its object, at no cost while nothing fails.
-    pub(crate) fn on<E: Into<io::Error>>(
-        call: &'static str,
-        object: impl Display,
-    ) -> impl FnOnce(E) -> Self {
+    pub(crate) fn on<E: Into<io::Error>>(call: &'static str, object: impl Display) -> impl FnOnce(E) -> Self {
         move |cause| Self::new(call, object, cause)
     }
 
     /// A refusal that is ours and not the kernel's, with the reason in words.
-    pub(crate) fn refused(
-        call: &'static str,
-        object: impl Display,
-        reason: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn refused(call: &'static str, object: impl Display, reason: impl Into<String>) -> Self {
         let cause = io::Error::new(io::ErrorKind::InvalidInput, reason.into());
         Self::new(call, object, cause)
     }

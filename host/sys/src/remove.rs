@@ -23,8 +23,7 @@ const CALL: &str = "remove";
 /// Of the first entry that cannot be removed: a mount point in the tree (`EBUSY`), missing
 /// permission, or that `name` does not exist.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-    let name = CString::new(name.as_bytes())
-        .map_err(|_| Error::new(CALL, name.display(), Errno::INVAL))?;
+    let name = CString::new(name.as_bytes()).map_err(|_| Error::new(CALL, name.display(), Errno::INVAL))?;
     if remove_file(parent, &name)? == Removed::Yes {
         return Ok(());
     }
@@ -49,11 +48,9 @@ fn empty_once(top: BorrowedFd<'_>, lifted: &mut u64) -> Result<bool> {
             return Ok(());
         }
         let directory = open_directory(top, name)?;
-        for_each_entry(directory.as_fd(), |child| {
-            match remove_file(directory.as_fd(), child)? {
-                Removed::Yes => Ok(()),
-                Removed::IsDirectory => lift(directory.as_fd(), child, top, lifted),
-            }
+        for_each_entry(directory.as_fd(), |child| match remove_file(directory.as_fd(), child)? {
+            Removed::Yes => Ok(()),
+            Removed::IsDirectory => lift(directory.as_fd(), child, top, lifted),
         })?;
         remove_directory(top, name)
     })?;
@@ -61,12 +58,7 @@ fn empty_once(top: BorrowedFd<'_>, lifted: &mut u64) -> Result<bool> {
 }
 
 /// Moves the directory `child` to `top`, under a name that nothing there has.
-fn lift(
-    directory: BorrowedFd<'_>,
-    child: &CStr,
-    top: BorrowedFd<'_>,
-    lifted: &mut u64,
-) -> Result<()> {
+fn lift(directory: BorrowedFd<'_>, child: &CStr, top: BorrowedFd<'_>, lifted: &mut u64) -> Result<()> {
     loop {
         *lifted += 1;
         let name = format!(".removing-{lifted}");
@@ -77,10 +69,7 @@ fn lift(
     }
 }
 
-fn for_each_entry(
-    directory: BorrowedFd<'_>,
-    mut act: impl FnMut(&CStr) -> Result<()>,
-) -> Result<()> {
+fn for_each_entry(directory: BorrowedFd<'_>, mut act: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
     let failed = |cause| Error::new("getdents", "a directory to be removed", cause);
     let mut entries = Dir::read_from(directory).map_err(failed)?;
     while let Some(entry) = entries.read() {
@@ -112,4 +101,56 @@ fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 
 fn on(name: &CStr) -> impl FnOnce(Errno) -> Error {
     move |cause| Error::new(CALL, name.to_string_lossy(), cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn open(path: &Path) -> OwnedFd {
+        fs::File::open(path).unwrap().into()
+    }
+
+    #[test]
+    fn links_are_removed_and_what_they_name_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        fs::create_dir_all(path.join("tree/sub/sub")).unwrap();
+        fs::create_dir_all(path.join("tree/.removing-1")).unwrap();
+        fs::create_dir(path.join("outside")).unwrap();
+        fs::write(path.join("outside/file"), "").unwrap();
+        for link in ["tree/link", "tree/sub/link", "tree/sub/sub/link"] {
+            std::os::unix::fs::symlink(path.join("outside"), path.join(link)).unwrap();
+        }
+        remove_tree(open(path).as_fd(), OsStr::new("tree")).unwrap();
+        assert!(!path.join("tree").exists());
+        assert!(path.join("outside/file").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_and_descriptor_limit_is_removed() {
+        const DEPTH: usize = 1100;
+        let directory = tempfile::tempdir().unwrap();
+        let mut parent = open(directory.path());
+        for _ in 0..DEPTH {
+            rustix::fs::mkdirat(&parent, c"deep", Mode::from(0o700)).unwrap();
+            rustix::fs::mkdirat(&parent, c"flat", Mode::from(0o700)).unwrap();
+            parent = open_directory(parent.as_fd(), c"deep").unwrap();
+        }
+        drop(parent);
+        remove_tree(open(directory.path()).as_fd(), OsStr::new("deep")).unwrap();
+        assert!(!directory.path().join("deep").exists());
+        assert!(directory.path().join("flat").exists());
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = remove_tree(open(directory.path()).as_fd(), OsStr::new("none")).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::NOENT));
+        assert_eq!(error.to_string(), "remove none");
+    }
 }

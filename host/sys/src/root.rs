@@ -40,9 +40,7 @@ impl Root {
     /// Where it cannot be reached or is no directory.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty())
-            .map(|dir| Self { dir })
-            .map_err(Error::on("open", path.display()))
+        rustix::fs::open(path, flags, Mode::empty()).map(|dir| Self { dir }).map_err(Error::on("open", path.display()))
     }
 
     /// The tree at an open directory.
@@ -108,9 +106,7 @@ impl Root {
             return Err(too_large());
         }
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-        let read = file
-            .take(max_bytes.saturating_add(1))
-            .read_to_end(&mut content);
+        let read = file.take(max_bytes.saturating_add(1)).read_to_end(&mut content);
         let length = read.map_err(Error::on("read", path.display()))?;
         if length as u64 > max_bytes {
             return Err(too_large());
@@ -126,11 +122,7 @@ impl Root {
     /// the root itself, or ends in `..`.
     pub fn open_parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
         let Some(name) = path.file_name() else {
-            return Err(Error::refused(
-                "open",
-                path.display(),
-                "the path ends in no name",
-            ));
+            return Err(Error::refused("open", path.display(), "the path ends in no name"));
         };
         let parent = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -218,8 +210,7 @@ impl Root {
     /// Where the parent cannot be resolved, the name is taken, or the call fails.
     pub fn mknod(&self, path: &Path, kind: FileType, mode: Mode, device: Dev) -> Result<()> {
         let (parent, name) = self.open_parent(path)?;
-        rustix::fs::mknodat(parent, name, kind, mode, device)
-            .map_err(Error::on("mknod", path.display()))
+        rustix::fs::mknodat(parent, name, kind, mode, device).map_err(Error::on("mknod", path.display()))
     }
 
     /// What is at `path`, links followed inside the root.
@@ -246,8 +237,7 @@ impl Root {
     /// Where the path cannot be resolved inside the root or is no symbolic link.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let link = self.open_path_nofollow(path)?;
-        let text = rustix::fs::readlinkat(link, c"", Vec::new())
-            .map_err(Error::on("readlink", path.display()))?;
+        let text = rustix::fs::readlinkat(link, c"", Vec::new()).map_err(Error::on("readlink", path.display()))?;
         Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
     }
 
@@ -258,8 +248,7 @@ impl Root {
     pub fn rename(&self, from: &Path, to: &Path, flags: RenameFlags) -> Result<()> {
         let (old_parent, old_name) = self.open_parent(from)?;
         let (parent, name) = self.open_parent(to)?;
-        rustix::fs::renameat_with(old_parent, old_name, parent, name, flags)
-            .map_err(Error::on("rename", to.display()))
+        rustix::fs::renameat_with(old_parent, old_name, parent, name, flags).map_err(Error::on("rename", to.display()))
     }
 
     /// Removes a name that is not a directory's; a symbolic link itself, not what it names.
@@ -268,8 +257,7 @@ impl Root {
     /// Where the parent cannot be resolved or the call fails.
     pub fn remove_file(&self, path: &Path) -> Result<()> {
         let (parent, name) = self.open_parent(path)?;
-        rustix::fs::unlinkat(parent, name, AtFlags::empty())
-            .map_err(Error::on("unlink", path.display()))
+        rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(Error::on("unlink", path.display()))
     }
 
     /// Removes whatever is at `path` with all below it; see [`crate::remove::remove_tree`].
@@ -316,3 +304,6 @@ fn check_regular(file: &OwnedFd, path: &Path) -> Result<Stat> {
         _ => Err(Error::refused("open", path.display(), "not a regular file")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Making a process: `clone3(2)` with namespaces, a pidfd and a cgroup from the first instant.
+//!
+//! What the child does is a closure of the caller's. Namespaces, pidfd and cgroup come with the one
+//! call; all else the child does itself.
+#![allow(unsafe_code, reason = "clone3(2)")]
+
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use rustix::process::Pid;
+
+use crate::namespace::Namespaces;
+use crate::pidfd::PidFd;
+use crate::{Error, Result};
+
+// linux/sched.h; libc has it for one C library only.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What a new process is born with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spawn<'a> {
+    /// New namespaces; the others are the parent's.
+    pub namespaces: Namespaces,
+    /// The cgroup it starts in: a directory of a version 2 hierarchy (`CLONE_INTO_CGROUP`).
+    /// `None`: the parent's.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// A child that was made.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid in the parent's pid namespace.
+    pub pid: Pid,
+    /// The child, pinned.
+    pub process: PidFd,
+}
+
+impl Spawn<'_> {
+    /// Makes a process that runs `body` on a copy of the caller's memory and exits with what it
+    /// returns. A panic aborts the child. Destructors of what the caller holds, exit handlers and
+    /// buffers of standard output are not run in it.
+    ///
+    /// The child has all of the parent's descriptors, signal mask and handlers. Its end is told to
+    /// the parent by SIGCHLD.
+    ///
+    /// # Errors
+    /// Where the calling process has a second thread: a copy of locks which that thread holds would
+    /// never be released in the child. Where the kernel refuses: permission, a limit, no such
+    /// namespace.
+    pub fn run(self, body: impl FnOnce() -> i32) -> Result<Child> {
+        check_single_thread()?;
+        let mut pidfd: libc::c_int = -1;
+        let pid = self.clone3(&mut pidfd)?;
+        let Some(pid) = Pid::from_raw(pid) else {
+            child_main(body);
+        };
+        // SAFETY: the kernel stored a new descriptor there before it returned in the parent; it is
+        // close-on-exec and nobody else knows its number.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Ok(Child { pid, process: PidFd::from_fd(pidfd) })
+    }
+
+    /// 0 in the child; in the parent, the child's pid.
+    fn clone3(self, pidfd: &mut libc::c_int) -> Result<i32> {
+        let mut flags = u64::from(self.namespaces.bits()) | libc::CLONE_PIDFD as u64;
+        let mut cgroup = 0;
+        if let Some(directory) = self.cgroup {
+            flags |= CLONE_INTO_CGROUP;
+            cgroup = u64::from(directory.as_raw_fd().cast_unsigned());
+        }
+        // SAFETY: all zero is a valid `clone_args`: each field is a number that may be absent.
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.flags = flags;
+        arguments.pidfd = std::ptr::from_mut(pidfd) as u64;
+        arguments.exit_signal = libc::SIGCHLD as u64;
+        arguments.cgroup = cgroup;
+        // SAFETY: without CLONE_VM and with no stack given this is fork(2): the child goes on in a
+        // copy of this stack. The process has one thread (checked by the caller), so no lock in the
+        // copy is held by a thread that is not there. `arguments` and `pidfd` outlive the call.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
+        i32::try_from(pid).ok().filter(|pid| *pid >= 0).ok_or_else(|| {
+            let object = if self.namespaces.is_empty() {
+                "a process".to_owned()
+            } else {
+                format!("a process with new namespaces {}", self.namespaces)
+            };
+            Error::new("clone3", object, std::io::Error::last_os_error())
+        })
+    }
+}
+
+fn child_main(body: impl FnOnce() -> i32) -> ! {
+    // Unwinding out of here would run the parent's frames a second time.
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|_| std::process::abort());
+    // SAFETY: ends the process without the parent's exit handlers, which are not this one's to run.
+    unsafe { libc::_exit(code) }
+}
+
+/// The link count of this directory is two and one for each thread: one call, however many.
+fn check_single_thread() -> Result<()> {
+    let threads = match rustix::fs::stat("/proc/self/task") {
+        Ok(stat) => stat.st_nlink.saturating_sub(2),
+        Err(cause) => return Err(Error::new("stat", "/proc/self/task", cause)),
+    };
+    if threads == 1 {
+        return Ok(());
+    }
+    let reason = format!("the process has {threads} threads, and may have one");
+    Err(Error::refused("clone3", "a process", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::namespace::Namespace;
+    use crate::pidfd::Exit;
+    use crate::testing::in_child;
+
+    #[test]
+    fn a_process_with_threads_may_not_spawn() {
+        let error = Spawn::default().run(|| 0).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_code_that_the_body_returns_is_the_exit_code() {
+        in_child(|| {
+            let child = Spawn::default().run(|| 42).unwrap();
+            assert_eq!(child.process.wait().unwrap(), Exit::Code(42));
+            let error = child.process.wait().unwrap_err();
+            assert_eq!(error.errno(), Some(Errno::CHILD));
+        });
+    }
+
+    #[test]
+    fn a_signal_ends_a_child_and_is_what_is_reported() {
+        in_child(|| {
+            let child = Spawn::default()
+                .run(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                })
+                .unwrap();
+            assert_eq!(child.process.try_wait().unwrap(), None);
+            child.process.signal(rustix::process::Signal::KILL).unwrap();
+            assert_eq!(child.process.wait().unwrap(), Exit::Signal(libc::SIGKILL));
+        });
+    }
+
+    #[test]
+    fn a_panic_in_the_child_never_reaches_the_parents_frames() {
+        in_child(|| {
+            let child = Spawn::default()
+                .run(|| {
+                    std::panic::set_hook(Box::new(|_| {}));
+                    panic!("on purpose")
+                })
+                .unwrap();
+            assert_eq!(child.process.wait().unwrap(), Exit::Signal(libc::SIGABRT));
+        });
+    }
+
+    #[test]
+    fn the_first_process_of_a_pid_namespace_is_number_one() {
+        in_child(|| {
+            let spec = Spawn { namespaces: Namespaces::NONE.with(Namespace::Pid), cgroup: None };
+            let child = spec.run(|| i32::from(rustix::process::getpid().as_raw_pid() != 1)).unwrap();
+            assert_eq!(child.process.wait().unwrap(), Exit::Code(0));
+        });
+    }
+}
