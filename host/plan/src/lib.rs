@@ -1,1 +1,39 @@
-//! (being built)
+//! Pods as plugins see them, plans, permissions, requests; the check, its explanation, and the
+//! difference between two plans.
+//!
+//! Nothing here does I/O or knows how a plan is enacted: everything is a value, so that flavors and
+//! the check can be tested anywhere. The contract that plugins are built against is in `wit/`; each
+//! word of it has one case in [`Word`] or [`AppWord`].
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod answer;
+mod capability;
+mod check;
+mod checked;
+mod explain;
+mod grant;
+mod objection;
+mod path;
+mod permission;
+mod pod;
+mod request;
+mod seccomp;
+mod syscalls;
+mod word;
+
+pub use answer::{Answer, Answered};
+pub use capability::{Capability, CapabilitySet, UnknownCapability};
+pub use check::check;
+pub use checked::{CheckedApp, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
+pub use explain::{Change, Difference, Strictness, diff, explain};
+pub use grant::{Grant, GrantError};
+pub use objection::{Objection, Problem, Refusal};
+pub use path::{CleanPath, PathError};
+pub use permission::{Namespace, Permission, PermissionError, Permissions};
+pub use pod::{
+    Access, App, Asked, CapabilityChange, Credentials, LimitKind, Origin, Pod, SeccompFilter, SeccompMode, VolumeMount,
+};
+pub use request::{Request, requests};
+pub use seccomp::{Condition, SeccompError, SeccompPolicy};
+pub use word::{AppWord, Place, Plan, Word};

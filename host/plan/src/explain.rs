@@ -1,0 +1,330 @@
+//! A checked plan in words for people, and the difference between two.
+//!
+//! Both are made from the same facets, so that what is compared is what is shown.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::answer::Answer;
+use crate::capability::CapabilitySet;
+use crate::checked::{CheckedApp, CheckedPlan, Mount, MountOptions, Reach, Source};
+use crate::permission::Namespace;
+use crate::pod::{Access, LimitKind};
+use crate::seccomp::SeccompPolicy;
+
+/// One line about a plan: whom it is about, which aspect, and what it says.
+struct Facet {
+    subject: String,
+    aspect: &'static str,
+    /// Tells items of one aspect apart; empty where there is only one.
+    item: String,
+    text: String,
+    measure: Measure,
+}
+
+/// How to tell the stricter of two facets.
+enum Measure {
+    /// Being there makes a plan weaker.
+    Weakens,
+    /// Being there makes a plan stricter.
+    Tightens,
+    /// Less is stricter, being absent is least strict.
+    Bound(u64),
+    /// Reading is stricter than writing; being there is weaker than not.
+    Reach(Access),
+    /// Fewer is stricter.
+    Capabilities(CapabilitySet),
+    /// Fewer is stricter; none is unfiltered.
+    Seccomp(Option<SeccompPolicy>),
+    /// Neither.
+    Neutral,
+}
+
+/// Says what a plan does, a line an aspect.
+pub fn explain(plan: &CheckedPlan) -> String {
+    let mut lines: Vec<(String, &'static str, Vec<String>)> = Vec::new();
+    for facet in facets(plan) {
+        match lines.last_mut() {
+            Some((subject, aspect, items)) if *subject == facet.subject && *aspect == facet.aspect => {
+                items.push(facet.text);
+            }
+            _ => lines.push((facet.subject, facet.aspect, vec![facet.text])),
+        }
+    }
+    let mut text = String::new();
+    let mut last = String::new();
+    for (subject, aspect, items) in lines {
+        if subject != last {
+            text.push_str(&format!("{subject}\n"));
+            last = subject;
+        }
+        text.push_str(&format!("  {aspect:<14} {}\n", items.join("\n                 ")));
+    }
+    text.push_str(&explain_answers(plan));
+    text
+}
+
+fn explain_answers(plan: &CheckedPlan) -> String {
+    let mut text = String::new();
+    if !plan.answers.is_empty() {
+        text.push_str("requests\n");
+    }
+    for answered in &plan.answers {
+        let answer = match &answered.answer {
+            Answer::Visible => "in the plan".to_owned(),
+            Answer::Claimed { how } => format!("claimed: {}", how.escape_debug()),
+            Answer::Waived { reason } => format!("not given: {}", reason.escape_debug()),
+        };
+        text.push_str(&format!("  {}: {answer}\n", answered.asked));
+    }
+    if !plan.notes.is_empty() {
+        text.push_str("notes\n");
+    }
+    for note in &plan.notes {
+        text.push_str(&format!("  {}\n", note.escape_debug()));
+    }
+    text
+}
+
+/// What changed between two plans in one facet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// `pod`, or the app.
+    pub subject: String,
+    /// The aspect.
+    pub aspect: &'static str,
+    /// What the two say.
+    pub change: Change,
+    /// Which is the stricter.
+    pub strictness: Strictness,
+}
+
+/// What each of two plans says of one facet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Only the second has it.
+    Added(String),
+    /// Only the first has it.
+    Removed(String),
+    /// Both have it, not the same.
+    Changed {
+        /// What the first says.
+        from: String,
+        /// What the second says.
+        to: String,
+    },
+}
+
+/// How the second of two plans compares with the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strictness {
+    /// It lets the pod do less.
+    Stricter,
+    /// It lets the pod do more.
+    Weaker,
+    /// Neither can be said.
+    Other,
+}
+
+/// Compares two plans, facet by facet; empty where they do the same.
+pub fn diff(first: &CheckedPlan, second: &CheckedPlan) -> Vec<Difference> {
+    type Key = (String, &'static str, String);
+    let keyed =
+        |plan| facets(plan).into_iter().map(|facet| ((facet.subject.clone(), facet.aspect, facet.item.clone()), facet));
+    let mut pairs: BTreeMap<Key, (Option<Facet>, Option<Facet>)> = BTreeMap::new();
+    for (key, facet) in keyed(first) {
+        pairs.entry(key).or_default().0 = Some(facet);
+    }
+    for (key, facet) in keyed(second) {
+        pairs.entry(key).or_default().1 = Some(facet);
+    }
+    pairs
+        .into_iter()
+        .filter_map(|((subject, aspect, _), pair)| {
+            let (change, strictness) = compare(pair)?;
+            Some(Difference { subject, aspect, change, strictness })
+        })
+        .collect()
+}
+
+fn compare(pair: (Option<Facet>, Option<Facet>)) -> Option<(Change, Strictness)> {
+    match pair {
+        (None, None) => None,
+        (None, Some(new)) => Some((Change::Added(new.text), presence(&new.measure))),
+        (Some(old), None) => Some((Change::Removed(old.text), presence(&old.measure).reversed())),
+        (Some(old), Some(new)) => {
+            let strictness = rank(&old.measure, &new.measure);
+            (old.text != new.text || strictness != Strictness::Other)
+                .then_some((Change::Changed { from: old.text, to: new.text }, strictness))
+        }
+    }
+}
+
+impl Strictness {
+    fn reversed(self) -> Self {
+        match self {
+            Self::Stricter => Self::Weaker,
+            Self::Weaker => Self::Stricter,
+            Self::Other => Self::Other,
+        }
+    }
+
+    /// From whether the second's powers are within the first's, and the other way round.
+    fn of(new_within_old: bool, old_within_new: bool) -> Self {
+        match (new_within_old, old_within_new) {
+            (true, false) => Self::Stricter,
+            (false, true) => Self::Weaker,
+            (true, true) | (false, false) => Self::Other,
+        }
+    }
+}
+
+/// What being there means, against not being there.
+fn presence(measure: &Measure) -> Strictness {
+    match measure {
+        Measure::Weakens | Measure::Reach(_) => Strictness::Weaker,
+        Measure::Tightens | Measure::Bound(_) => Strictness::Stricter,
+        Measure::Capabilities(_) | Measure::Seccomp(_) | Measure::Neutral => Strictness::Other,
+    }
+}
+
+fn rank(old: &Measure, new: &Measure) -> Strictness {
+    match (old, new) {
+        (Measure::Bound(old), Measure::Bound(new)) => Strictness::of(new <= old, old <= new),
+        (Measure::Reach(old), Measure::Reach(new)) => Strictness::of(new <= old, old <= new),
+        (Measure::Capabilities(old), Measure::Capabilities(new)) => Strictness::of(old.holds(*new), new.holds(*old)),
+        (Measure::Seccomp(old), Measure::Seccomp(new)) => match (old, new) {
+            (None, None) => Strictness::Other,
+            (None, Some(_)) => Strictness::Stricter,
+            (Some(_), None) => Strictness::Weaker,
+            (Some(old), Some(new)) => Strictness::of(new.is_within(old), old.is_within(new)),
+        },
+        (Measure::Weakens, Measure::Tightens) => Strictness::Stricter,
+        (Measure::Tightens, Measure::Weakens) => Strictness::Weaker,
+        _ => Strictness::Other,
+    }
+}
+
+fn facets(plan: &CheckedPlan) -> Vec<Facet> {
+    let pod =
+        |aspect, item: String, text: String, measure| Facet { subject: "pod".to_owned(), aspect, item, text, measure };
+    let mut facets = Vec::new();
+    for namespace in Namespace::ALL {
+        let (text, measure) = if plan.shared.contains(&namespace) {
+            (format!("{}: the host's", namespace.name()), Measure::Weakens)
+        } else if namespace == Namespace::Network {
+            (format!("{}: its own, with loopback only", namespace.name()), Measure::Tightens)
+        } else {
+            (format!("{}: its own", namespace.name()), Measure::Tightens)
+        };
+        facets.push(pod("namespaces", namespace.name().to_owned(), text, measure));
+    }
+    if let Some(name) = &plan.hostname {
+        facets.push(pod("host name", String::new(), name.clone(), Measure::Neutral));
+    }
+    facets.extend(plan.apps.iter().flat_map(facets_of_app));
+    facets
+}
+
+fn facets_of_app(app: &CheckedApp) -> Vec<Facet> {
+    let subject = format!("app {}", app.name);
+    let facet =
+        |aspect, item: String, text: String, measure| Facet { subject: subject.clone(), aspect, item, text, measure };
+    let one = |aspect, text: String, measure| facet(aspect, String::new(), text, measure);
+    let mut facets = vec![one("root", format!("the image, {}", access(app.root)), Measure::Reach(app.root))];
+    facets.extend(app.mounts.iter().map(|mount| {
+        let (text, measure) = describe(mount);
+        facet("mounts", mount.target().to_string(), text, measure)
+    }));
+    let named = |aspect, paths: &[crate::CleanPath], measure: fn() -> Measure| {
+        paths.iter().map(|path| facet(aspect, path.to_string(), path.to_string(), measure())).collect::<Vec<_>>()
+    };
+    facets.extend(named("devices", &app.devices, || Measure::Weakens));
+    facets.extend(app.links.iter().map(|link| {
+        let text = format!("{} -> {}", link.path.as_str().escape_debug(), link.to.escape_debug());
+        facet("links", link.path.to_string(), text, Measure::Neutral)
+    }));
+    facets.extend(named("read-only", &app.read_only, || Measure::Tightens));
+    facets.extend(named("masked", &app.masked, || Measure::Tightens));
+    let mut user = format!("{}:{}", app.user.uid, app.user.gid);
+    if !app.user.groups.is_empty() {
+        let groups: Vec<_> = app.user.groups.iter().map(u32::to_string).collect();
+        user.push_str(&format!(" and {}", groups.join(", ")));
+    }
+    facets.push(one("user", user, Measure::Neutral));
+    facets.push(one("capabilities", app.capabilities.to_string(), Measure::Capabilities(app.capabilities)));
+    facets.push(if app.no_new_privileges {
+        one("privileges", "programs gain none".to_owned(), Measure::Tightens)
+    } else {
+        one("privileges", "set-user-id programs gain theirs".to_owned(), Measure::Weakens)
+    });
+    let calls = app.seccomp.as_ref().map_or_else(
+        || "any".to_owned(),
+        |policy| format!("{} of {}", policy.allowed_count(), SeccompPolicy::known_calls().count()),
+    );
+    facets.push(one("system calls", calls, Measure::Seccomp(app.seccomp.clone())));
+    facets.extend(app.limits.iter().map(|(kind, value)| {
+        facet("limits", kind.name().to_owned(), describe_limit(*kind, *value), Measure::Bound(*value))
+    }));
+    if let Some(score) = app.oom_score {
+        facets.push(one("oom score", score.to_string(), Measure::Neutral));
+    }
+    facets.push(one("output", app.stdio.name().to_owned(), Measure::Neutral));
+    facets
+}
+
+fn describe(mount: &Mount) -> (String, Measure) {
+    match mount {
+        Mount::Bind { source, target, access: how, reach } => {
+            let source = match source {
+                Source::Volume(name) => format!("volume {name}"),
+                Source::Empty(name) => format!("empty directory {name}"),
+                Source::Host(path) => format!("the host's {}", path.as_str().escape_debug()),
+            };
+            let below = match reach {
+                Reach::Single => "",
+                Reach::Recursive => ", with all mounts below",
+            };
+            let text = format!("{}: {source}, {}{below}", target.as_str().escape_debug(), access(*how));
+            (text, Measure::Reach(*how))
+        }
+        Mount::FileSystem { kind, target, options } => {
+            let text = format!("{}: {}{}", target.as_str().escape_debug(), kind.name(), describe_options(options));
+            (text, Measure::Neutral)
+        }
+    }
+}
+
+fn describe_options(options: &MountOptions) -> String {
+    let mut list = Vec::new();
+    if options.read_only {
+        list.push("read-only".to_owned());
+    }
+    if options.no_exec {
+        list.push("noexec".to_owned());
+    }
+    if options.devices {
+        list.push("devices".to_owned());
+    }
+    list.extend(options.parameters.iter().map(|(name, value)| format!("{name}={value}")));
+    if list.is_empty() { String::new() } else { format!(", {}", list.join(", ")) }
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "read-only",
+        Access::ReadWrite => "writable",
+    }
+}
+
+fn describe_limit(kind: LimitKind, value: u64) -> String {
+    match kind {
+        LimitKind::Memory => format!("memory {value} bytes"),
+        LimitKind::Cpu => format!("cpu {value} thousandths of a processor"),
+        LimitKind::CpuShares => format!("cpu-shares {value}"),
+        LimitKind::Pids => format!("pids {value}"),
+    }
+}

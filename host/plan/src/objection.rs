@@ -1,0 +1,249 @@
+//! What the check has against a plan.
+
+use std::fmt;
+
+use crate::capability::UnknownCapability;
+use crate::path::{CleanPath, PathError};
+use crate::permission::Permission;
+use crate::seccomp::SeccompError;
+
+/// How many objections a refusal lists; a plan of thousands of bad words needs no longer list.
+const LISTED: usize = 16;
+
+/// A plan that may not be enacted, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    objections: Vec<Objection>,
+    unlisted: usize,
+}
+
+impl Refusal {
+    /// None where there is nothing to object to.
+    pub(crate) fn from_objections(mut objections: Vec<Objection>) -> Option<Self> {
+        if objections.is_empty() {
+            return None;
+        }
+        let unlisted = objections.len().saturating_sub(LISTED);
+        objections.truncate(LISTED);
+        Some(Self { objections, unlisted })
+    }
+
+    /// The objections, in the order of the plan; never empty.
+    pub fn objections(&self) -> &[Objection] {
+        &self.objections
+    }
+
+    /// The permissions that were missing from the grant, each once.
+    pub fn not_granted(&self) -> Vec<&Permission> {
+        let mut missing = Vec::new();
+        for objection in &self.objections {
+            if let Problem::NotGranted { permission } = &objection.problem
+                && !missing.contains(&permission)
+            {
+                missing.push(permission);
+            }
+        }
+        missing
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, objection) in self.objections.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{objection}")?;
+        }
+        if self.unlisted > 0 {
+            write!(f, "\nand {} more", self.unlisted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// One thing against a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// The number of the word, from 0, and its name; none where a word is missing.
+    pub word: Option<(usize, &'static str)>,
+    /// The app that the word is about.
+    pub app: Option<String>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((index, name)) = self.word {
+            write!(f, "word {index} `{name}`")?;
+            if let Some(app) = &self.app {
+                write!(f, " of app {app:?}")?;
+            }
+            f.write_str(": ")?;
+        } else if let Some(app) = &self.app {
+            write!(f, "app {app:?}: ")?;
+        }
+        write!(f, "{}", self.problem)?;
+        let mut cause = std::error::Error::source(&self.problem);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What can be wrong with a plan. Text of the plugin's is shown as a Rust string, so that no control
+/// character of it reaches a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The plugin's component does not say that it needs this.
+    #[error("the plugin does not declare the permission `{permission}`")]
+    NotDeclared {
+        /// What it would need.
+        permission: Permission,
+    },
+    /// Policy does not give the plugin this.
+    #[error("the permission `{permission}` is not granted")]
+    NotGranted {
+        /// What it would need.
+        permission: Permission,
+    },
+    /// A namespace that the contract does not name.
+    #[error("there is no namespace {name:?}")]
+    Namespace {
+        /// The name.
+        name: String,
+    },
+    /// A host name that is none (hostname(7)).
+    #[error("{name:?} is no host name")]
+    Hostname {
+        /// The name.
+        name: String,
+    },
+    /// The host's name would change.
+    #[error("the host name cannot be set in the host's own uts namespace")]
+    HostnameOfTheHost,
+    /// This rkt makes no user namespaces.
+    #[error("this rkt cannot give a pod a user namespace of its own; the plan has to share the host's")]
+    UserNamespace,
+    /// An app that the pod does not have.
+    #[error("the pod has no such app")]
+    UnknownApp,
+    /// A path that is malformed.
+    #[error("path {path:?}")]
+    Path {
+        /// The text.
+        path: String,
+        /// Why it is no path.
+        #[source]
+        cause: PathError,
+    },
+    /// A text with a NUL, or one that is too long for what it is.
+    #[error("{text:?} cannot be used here")]
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// Something in place of the root.
+    #[error("only `root` can be at /")]
+    AtRoot,
+    /// Two things in one place.
+    #[error("{path} is taken already")]
+    Taken {
+        /// The place.
+        path: CleanPath,
+    },
+    /// Something below the kernel's own files.
+    #[error("nothing can be put on {target}, below the kernel's own files on {below}")]
+    BelowKernelFiles {
+        /// What was to be put there.
+        target: CleanPath,
+        /// Where the kernel's are.
+        below: CleanPath,
+    },
+    /// A volume that the app was not to have.
+    #[error("the pod has no volume {name:?}")]
+    UnknownVolume {
+        /// The name.
+        name: String,
+    },
+    /// A file system that the contract does not name.
+    #[error("there is no kernel file system {kind:?} for a plan")]
+    FileSystem {
+        /// The type.
+        kind: String,
+    },
+    /// An option that the contract does not document for this kind.
+    #[error("{kind} takes no option {option:?}")]
+    Option {
+        /// The type.
+        kind: &'static str,
+        /// The option.
+        option: String,
+    },
+    /// A capability that is none.
+    #[error("capabilities")]
+    Capability(#[source] UnknownCapability),
+    /// A filter without meaning.
+    #[error("filter")]
+    Seccomp(#[source] SeccompError),
+    /// A limit on nothing.
+    #[error("there is no limit {what:?}")]
+    LimitKind {
+        /// What was to be limited.
+        what: String,
+    },
+    /// A limit that makes no sense.
+    #[error("{value} is out of range for {what}, {least} to {most}")]
+    Range {
+        /// What was to be limited.
+        what: &'static str,
+        /// To what.
+        value: i64,
+        /// The least that makes sense.
+        least: i64,
+        /// The most that makes sense.
+        most: i64,
+    },
+    /// A way of output that the contract does not name.
+    #[error("there is no output mode {mode:?}")]
+    Stdio {
+        /// The name.
+        mode: String,
+    },
+    /// A word that can be said once.
+    #[error("it was said already")]
+    Twice,
+    /// An app that the plan leaves out, or one whose plan lacks a word.
+    #[error("the plan lacks `{word}` for it")]
+    Missing {
+        /// The word.
+        word: &'static str,
+    },
+    /// An answer to something that was not asked.
+    #[error("the pod did not ask for {request:?}")]
+    UnknownRequest {
+        /// As the plan calls it.
+        request: String,
+    },
+    /// A request that is answered more than once, be it by being visible.
+    #[error("{request}, asked for by {by}, is answered twice")]
+    AnsweredTwice {
+        /// The request.
+        request: String,
+        /// By whom, for people.
+        by: &'static str,
+    },
+    /// A request that nothing in the plan answers.
+    #[error("{request}, asked for by {by}, is neither visible in the plan, nor claimed, nor waived")]
+    Unanswered {
+        /// The request.
+        request: String,
+        /// By whom, for people.
+        by: &'static str,
+    },
+}
