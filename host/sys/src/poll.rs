@@ -1,1 +1,29 @@
-//! (being built)
+//! Waiting for descriptors.
+
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+pub use rustix::event::{PollFd, PollFlags};
+
+/// Waits until one of the descriptors is ready or the time is over (`poll(2)`); `None` waits without
+/// end. Returns how many are ready, 0 when the time was over. A signal handler that ran does not end
+/// the wait.
+///
+/// # Errors
+/// Where there are more descriptors than the process may have open.
+pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // A time that the kernel's type cannot hold is as good as none.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(fds, left.as_ref()) {
+            Err(Errno::INTR) => {}
+            other => return other.map_err(Error::on("poll", "descriptors")),
+        }
+    }
+}

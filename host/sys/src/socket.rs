@@ -1,1 +1,112 @@
-//! (being built)
+//! Stream sockets with a name in a directory that is held open, however long its path is
+//! (`sun_path` has 108 bytes, `unix(7)`).
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred};
+
+use crate::{Error, Result};
+
+/// Listens as `name` in `directory`. Only processes that may write to the socket can connect: those
+/// of its owner, and root.
+///
+/// # Errors
+/// Where the name is taken, no plain name or longer than about 80 bytes, or procfs is not mounted.
+pub fn listen(directory: BorrowedFd<'_>, name: &OsStr) -> Result<UnixListener> {
+    let address = address("bind", directory, name)?;
+    let socket = stream()?;
+    // Before it has a name, so that the name never has a wider mode (`unix(7)`).
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(Error::on("fchmod", name.display()))?;
+    rustix::net::bind(&socket, &address).map_err(Error::on("bind", name.display()))?;
+    rustix::net::listen(&socket, 128).map_err(Error::on("listen", name.display()))?;
+    Ok(UnixListener::from(socket))
+}
+
+/// Connects to `name` in `directory`.
+///
+/// # Errors
+/// Where nobody listens (`ECONNREFUSED`), there is no such name, or procfs is not mounted.
+pub fn connect(directory: BorrowedFd<'_>, name: &OsStr) -> Result<UnixStream> {
+    let address = address("connect", directory, name)?;
+    let socket = stream()?;
+    rustix::net::connect(&socket, &address).map_err(Error::on("connect", name.display()))?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Who connected: pid, uid and gid as they were at that time (`SO_PEERCRED`).
+///
+/// # Errors
+/// Where the kernel refuses.
+pub fn peer(stream: &UnixStream) -> Result<UCred> {
+    rustix::net::sockopt::socket_peercred(stream.as_fd()).map_err(Error::on("getsockopt SO_PEERCRED", "a connection"))
+}
+
+fn stream() -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .map_err(Error::on("socket", "AF_UNIX"))
+}
+
+fn address(call: &'static str, directory: BorrowedFd<'_>, name: &OsStr) -> Result<SocketAddrUnix> {
+    let bytes = name.as_bytes();
+    if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
+        return Err(Error::refused(call, name.display(), "not a plain name"));
+    }
+    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+    path.extend_from_slice(bytes);
+    SocketAddrUnix::new(path).map_err(Error::on(call, name.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_in_a_directory_with_a_long_path_is_reached_and_knows_its_peer() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("long".repeat(60));
+        fs::create_dir(&path).unwrap();
+        let directory = File::open(&path).unwrap();
+        let name = OsStr::new("control");
+        let listener = listen(directory.as_fd(), name).unwrap();
+        let mode = fs::metadata(path.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let mut client = connect(directory.as_fd(), name).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(peer(&server).unwrap().pid, rustix::process::getpid());
+        client.write_all(b"ping").unwrap();
+        drop(client);
+        let mut text = String::new();
+        server.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "ping");
+    }
+
+    #[test]
+    fn only_plain_names_are_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = File::open(directory.path()).unwrap();
+        for name in ["", ".", "..", "a/b", "/a", "a\0b", &"x".repeat(108)] {
+            assert!(listen(directory.as_fd(), OsStr::new(name)).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_dead_socket_refuses() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = File::open(directory.path()).unwrap();
+        let name = OsStr::new("control");
+        drop(listen(directory.as_fd(), name).unwrap());
+        let error = connect(directory.as_fd(), name).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(error.to_string(), "connect control");
+    }
+}
