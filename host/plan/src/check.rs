@@ -110,6 +110,7 @@ impl Check<'_> {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm a word, in one place")]
     fn app_word(&mut self, asked: &App, word: &AppWord) -> Result<(), Problem> {
         if !self.draft.apps.contains_key(&asked.name) {
             self.draft.apps.insert(asked.name.clone(), AppDraft::default());
@@ -408,7 +409,7 @@ fn below_kernel_files(mounts: &[Mount], devices: &[CleanPath], links: &[Link]) -
 /// A tmpfs on which devices are put has to let them work.
 fn allow_devices(mounts: &mut [Mount], devices: &[CleanPath]) {
     for device in devices {
-        let nearest = mounts.iter_mut().filter(|mount| mount.target().holds(device)).next_back();
+        let nearest = mounts.iter_mut().rfind(|mount| mount.target().holds(device));
         if let Some(Mount::FileSystem { options, .. }) = nearest {
             options.devices = true;
         }

@@ -52,39 +52,35 @@ pub fn explain(plan: &CheckedPlan) -> String {
             _ => lines.push((facet.subject, facet.aspect, vec![facet.text])),
         }
     }
-    let mut text = String::new();
+    let mut text: Vec<String> = Vec::new();
     let mut last = String::new();
     for (subject, aspect, items) in lines {
         if subject != last {
-            text.push_str(&format!("{subject}\n"));
+            text.push(subject.clone());
             last = subject;
         }
-        text.push_str(&format!("  {aspect:<14} {}\n", items.join("\n                 ")));
+        text.push(format!("  {aspect:<14} {}", items.join("\n                 ")));
     }
-    text.push_str(&explain_answers(plan));
-    text
+    text.extend(explain_answers(plan));
+    text.join("\n") + "\n"
 }
 
-fn explain_answers(plan: &CheckedPlan) -> String {
-    let mut text = String::new();
-    if !plan.answers.is_empty() {
-        text.push_str("requests\n");
-    }
-    for answered in &plan.answers {
+fn explain_answers(plan: &CheckedPlan) -> Vec<String> {
+    let answers = plan.answers.iter().map(|answered| {
         let answer = match &answered.answer {
             Answer::Visible => "in the plan".to_owned(),
             Answer::Claimed { how } => format!("claimed: {}", how.escape_debug()),
             Answer::Waived { reason } => format!("not given: {}", reason.escape_debug()),
         };
-        text.push_str(&format!("  {}: {answer}\n", answered.asked));
-    }
-    if !plan.notes.is_empty() {
-        text.push_str("notes\n");
-    }
-    for note in &plan.notes {
-        text.push_str(&format!("  {}\n", note.escape_debug()));
-    }
-    text
+        format!("  {}: {answer}", answered.asked)
+    });
+    let notes = plan.notes.iter().map(|note| format!("  {}", note.escape_debug()));
+    titled("requests", answers.collect()).chain(titled("notes", notes.collect())).collect()
+}
+
+/// The lines under their title; nothing where there are none.
+fn titled(title: &str, lines: Vec<String>) -> impl Iterator<Item = String> {
+    (!lines.is_empty()).then(|| title.to_owned()).into_iter().chain(lines)
 }
 
 /// What changed between two plans in one facet.
@@ -252,7 +248,7 @@ fn facets_of_app(app: &CheckedApp) -> Vec<Facet> {
     let mut user = format!("{}:{}", app.user.uid, app.user.gid);
     if !app.user.groups.is_empty() {
         let groups: Vec<_> = app.user.groups.iter().map(u32::to_string).collect();
-        user.push_str(&format!(" and {}", groups.join(", ")));
+        user = format!("{user} and {}", groups.join(", "));
     }
     facets.push(one("user", user, Measure::Neutral));
     facets.push(one("capabilities", app.capabilities.to_string(), Measure::Capabilities(app.capabilities)));
