@@ -1,0 +1,157 @@
+//! Inside a component: the host's handles become plain values, and a plan is spoken to the host.
+
+use crate::Facts;
+use crate::bindings;
+use crate::bindings::rkt::plugin::{facts, places, plans, pods, problems};
+use crate::plan::{AppWord, Place, Plan, Problem, Reach, Word};
+use crate::pod::{
+    Access, App, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode, VolumeMount,
+};
+
+/// What [`stage1!`](crate::stage1) makes of a plan function.
+pub trait Flavor {
+    /// The plan function.
+    ///
+    /// # Errors
+    /// The pod cannot be run.
+    fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem>;
+}
+
+impl<F: Flavor> bindings::Guest for F {
+    fn plan(pod: &pods::Pod, builder: &plans::Plan) -> Result<(), problems::Problem> {
+        match <F as Flavor>::plan(&read_pod(pod), &HostFacts) {
+            Ok(plan) => {
+                speak(&plan, builder);
+                Ok(())
+            }
+            Err(Problem { message, hint }) => Err(problems::Problem { message, hint }),
+        }
+    }
+}
+
+struct HostFacts;
+
+impl Facts for HostFacts {
+    fn fact(&self, name: &str) -> Option<String> {
+        facts::fact(name)
+    }
+}
+
+fn read_pod(pod: &pods::Pod) -> Pod {
+    Pod {
+        uuid: pod.uuid(),
+        hostname: pod.hostname(),
+        apps: pod.apps().iter().map(read_app).collect(),
+        requests: pod.requests().into_iter().map(Request::new).collect(),
+        settings: pod.settings().into_iter().collect(),
+    }
+}
+
+fn read_app(app: &pods::App) -> App {
+    App {
+        name: app.name(),
+        user: read_credentials(app.user()),
+        root_access: read_access(app.root_access()),
+        volumes: app.volumes().into_iter().map(read_volume).collect(),
+        limits: app.limits().into_iter().map(|(what, value)| Limit { what, value }).collect(),
+        capabilities: app.capabilities().map(|change| match change {
+            pods::CapabilityChange::Retain(names) => CapabilityChange::Retain(names),
+            pods::CapabilityChange::Remove(names) => CapabilityChange::Remove(names),
+        }),
+        seccomp: app.seccomp().map(read_filter),
+        no_new_privileges: app.no_new_privileges(),
+        oom_score: app.oom_score(),
+    }
+}
+
+fn read_credentials(pods::Credentials { uid, gid, groups }: pods::Credentials) -> Credentials {
+    Credentials { uid, gid, groups }
+}
+
+fn read_volume(mount: pods::VolumeMount) -> VolumeMount {
+    VolumeMount { volume: mount.volume, target: mount.target, access: read_access(mount.access) }
+}
+
+fn read_access(access: pods::Access) -> Access {
+    match access {
+        pods::Access::ReadWrite => Access::ReadWrite,
+        pods::Access::ReadOnly => Access::ReadOnly,
+    }
+}
+
+fn read_filter(filter: pods::SeccompFilter) -> SeccompFilter {
+    let mode = match filter.mode {
+        pods::SeccompMode::Retain => SeccompMode::Retain,
+        pods::SeccompMode::Remove => SeccompMode::Remove,
+    };
+    SeccompFilter { mode, calls: filter.calls, errno: filter.errno }
+}
+
+fn speak(plan: &Plan, builder: &plans::Plan) {
+    for word in &plan.words {
+        match word {
+            Word::Share(namespace) => builder.share(namespace.name()),
+            Word::Hostname(name) => builder.hostname(name),
+            Word::Claim { request, how } => builder.claim(request, how),
+            Word::Waive { request, reason } => builder.waive(request, reason),
+            Word::Note(text) => builder.note(text),
+        }
+    }
+    for (app, words) in &plan.apps {
+        let builder = builder.app(app);
+        words.iter().for_each(|word| speak_of_app(word, &builder));
+    }
+}
+
+fn speak_of_app(word: &AppWord, builder: &plans::AppPlan) {
+    match word {
+        AppWord::Root(access) => builder.root(spoken_access(*access)),
+        AppWord::Bind { source, target, access, reach } => {
+            builder.bind(&spoken_place(source), target, spoken_access(*access), spoken_reach(*reach));
+        }
+        AppWord::Mount { kind, target, options } => builder.mount(kind, target, options),
+        AppWord::Link { path, to } => builder.link(path, to),
+        AppWord::Device(path) => builder.device(path),
+        AppWord::Mask(path) => builder.mask(path),
+        AppWord::ReadOnly(path) => builder.read_only(path),
+        AppWord::User(Credentials { uid, gid, groups }) => {
+            builder.user(&pods::Credentials { uid: *uid, gid: *gid, groups: groups.clone() });
+        }
+        AppWord::Capabilities(names) => builder.capabilities(names),
+        AppWord::NoNewPrivileges => builder.no_new_privileges(),
+        AppWord::Seccomp(filter) => builder.seccomp(&spoken_filter(filter)),
+        AppWord::Limit(limit) => builder.limit(&limit.what, limit.value),
+        AppWord::OomScore(adjustment) => builder.oom_score(*adjustment),
+        AppWord::Stdio(mode) => builder.stdio(mode.name()),
+    }
+}
+
+fn spoken_place(place: &Place) -> places::Place {
+    match place {
+        Place::Volume(name) => places::volume(name),
+        Place::Empty(name) => places::empty(name),
+        Place::Host(path) => places::host(path),
+    }
+}
+
+fn spoken_access(access: Access) -> pods::Access {
+    match access {
+        Access::ReadWrite => pods::Access::ReadWrite,
+        Access::ReadOnly => pods::Access::ReadOnly,
+    }
+}
+
+fn spoken_reach(reach: Reach) -> plans::Reach {
+    match reach {
+        Reach::Single => plans::Reach::Single,
+        Reach::Recursive => plans::Reach::Recursive,
+    }
+}
+
+fn spoken_filter(filter: &SeccompFilter) -> pods::SeccompFilter {
+    let mode = match filter.mode {
+        SeccompMode::Retain => pods::SeccompMode::Retain,
+        SeccompMode::Remove => pods::SeccompMode::Remove,
+    };
+    pods::SeccompFilter { mode, calls: filter.calls.clone(), errno: filter.errno.clone() }
+}

@@ -1,0 +1,108 @@
+//! A plan as text, one word a line, for people and for tests to compare.
+
+use std::fmt;
+
+use crate::plan::{AppWord, Place, Plan, Reach, Word};
+use crate::pod::{Access, Credentials, SeccompFilter, SeccompMode};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for word in &self.words {
+            writeln!(f, "{word}")?;
+        }
+        for (app, words) in &self.apps {
+            writeln!(f, "app {app}")?;
+            for word in words {
+                writeln!(f, "  {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share(namespace) => write!(f, "share {}", namespace.name()),
+            Self::Hostname(name) => write!(f, "hostname {name}"),
+            Self::Claim { request, how } => write!(f, "claim {request}: {how}"),
+            Self::Waive { request, reason } => write!(f, "waive {request}: {reason}"),
+            Self::Note(text) => write!(f, "note: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for AppWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(access) => write!(f, "root {access}"),
+            Self::Bind { source, target, access, reach } => {
+                write!(f, "bind {source} on {target} {access} {reach}")
+            }
+            Self::Mount { kind, target, options } => list(f, &format!("mount {kind} on {target}"), options),
+            Self::Link { path, to } => write!(f, "link {path} to {to}"),
+            Self::Device(path) => write!(f, "device {path}"),
+            Self::Mask(path) => write!(f, "mask {path}"),
+            Self::ReadOnly(path) => write!(f, "read-only {path}"),
+            Self::User(who) => write!(f, "user {who}"),
+            Self::Capabilities(names) => list(f, "capabilities", names),
+            Self::NoNewPrivileges => f.write_str("no-new-privileges"),
+            Self::Seccomp(filter) => write!(f, "seccomp {filter}"),
+            Self::Limit(limit) => write!(f, "limit {} {}", limit.what, limit.value),
+            Self::OomScore(adjustment) => write!(f, "oom-score {adjustment}"),
+            Self::Stdio(mode) => write!(f, "stdio {}", mode.name()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume(name) => write!(f, "volume({name})"),
+            Self::Empty(name) => write!(f, "empty({name})"),
+            Self::Host(path) => write!(f, "host({path})"),
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadWrite => "read-write",
+            Self::ReadOnly => "read-only",
+        })
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Single => "single",
+            Self::Recursive => "recursive",
+        })
+    }
+}
+
+/// `UID:GID`, and the supplementary groups where there are any.
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)?;
+        self.groups.iter().try_for_each(|group| write!(f, " +{group}"))
+    }
+}
+
+impl fmt::Display for SeccompFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            SeccompMode::Retain => "retain",
+            SeccompMode::Remove => "remove",
+        };
+        list(f, mode, &self.calls)?;
+        self.errno.iter().try_for_each(|errno| write!(f, " errno={errno}"))
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, head: &str, items: &[String]) -> fmt::Result {
+    f.write_str(head)?;
+    items.iter().try_for_each(|item| write!(f, " {item}"))
+}
