@@ -27,3 +27,20 @@ pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_over_when_nothing_happens_and_not_before() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+        let begin = Instant::now();
+        assert_eq!(poll(&mut fds, Some(Duration::from_millis(20))).unwrap(), 0);
+        assert!(begin.elapsed() >= Duration::from_millis(20));
+        drop(writer);
+        assert_eq!(poll(&mut fds, None).unwrap(), 1);
+        assert!(fds[0].revents().contains(PollFlags::HUP));
+    }
+}

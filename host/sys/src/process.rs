@@ -181,3 +181,6 @@ fn pointers(strings: &[&CStr]) -> Vec<*const libc::c_char> {
     pointers.push(std::ptr::null());
     pointers
 }
+
+#[cfg(test)]
+mod tests;

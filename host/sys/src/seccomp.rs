@@ -9,7 +9,6 @@
 //! 340 calls, against some tens of microseconds for the tree.)
 #![allow(unsafe_code, reason = "seccomp(2)")]
 
-use std::collections::BTreeMap;
 use std::io;
 use std::str::FromStr as _;
 
@@ -125,11 +124,10 @@ impl Filter {
     /// Where it is longer than the kernel takes (`BPF_MAXINSNS`, 4096 instructions), or one rule has
     /// more conditions than a jump can span (about 40).
     pub fn compile(&self) -> Result<Program> {
-        let mut calls: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
-        for rule in &self.rules {
-            calls.entry(rule.syscall.0).or_default().push(rule);
-        }
-        let program = tree::compile(&calls, self.otherwise.code(), self.foreign.code())
+        let mut rules: Vec<&Rule> = self.rules.iter().collect();
+        // Stable: rules for one call keep their order.
+        rules.sort_by_key(|rule| rule.syscall);
+        let program = tree::compile(&rules, self.otherwise.code(), self.foreign.code())
             .ok_or_else(|| Error::refused("seccomp", "a filter", "a rule has too many conditions"))?;
         if program.len() > libc::BPF_MAXINSNS as usize {
             let reason = format!("{} instructions; the kernel takes {}", program.len(), libc::BPF_MAXINSNS);

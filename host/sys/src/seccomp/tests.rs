@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::testing::in_child;
 
@@ -74,6 +76,8 @@ const NATIVE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const NATIVE: u32 = 0xc000_00b7;
 
+const FIRST_OF_X32: u32 = 0x4000_0000;
+
 #[test]
 fn every_number_gets_the_verdict_of_its_rule_and_all_others_the_default() {
     // Every third call in turn, so that hardly two neighbors have the same verdict and the tree is
@@ -88,20 +92,15 @@ fn every_number_gets_the_verdict_of_its_rule_and_all_others_the_default() {
     });
     let default = Action::Refuse(Errno::NOSYS);
     let program = filter(rules.collect(), default).compile().unwrap();
-    for number in (0..2000).chain([tree_edge() - 1]) {
+    for number in (0..2000).chain([FIRST_OF_X32 - 1]) {
         let expected = verdicts.get(&number).copied().unwrap_or(default);
         assert_eq!(evaluate(&program, NATIVE, number, [0; 6]), expected.code(), "{number}");
     }
-    for number in [tree_edge(), tree_edge() + 1, u32::MAX] {
+    for number in [FIRST_OF_X32, FIRST_OF_X32 + 1, u32::MAX] {
         assert_eq!(evaluate(&program, NATIVE, number, [0; 6]), Action::Kill.code(), "{number}");
     }
     let i386 = 0x4000_0003;
     assert_eq!(evaluate(&program, i386, 20, [0; 6]), Action::Kill.code());
-}
-
-/// The first number of x32.
-fn tree_edge() -> u32 {
-    0x4000_0000
 }
 
 #[test]
@@ -120,7 +119,7 @@ fn of_several_rules_the_first_that_holds_decides_and_all_its_conditions_count() 
     let program = filter(rules, default).compile().unwrap();
     let cases = [
         ("socket", [40, 0, 0, 0, 0, high | 7], Action::Trap),
-        ("socket", [high | 40, 0, 0, 0, 0, high | 7], Action::Trap),
+        ("socket", [high | 0x28, 0, 0, 0, 0, high | 7], Action::Trap),
         ("socket", [40, 0, 0, 0, 0, 7], Action::Allow),
         ("socket", [40, 0xa, 0, 0, 0, 7], Action::Log),
         ("socket", [41, 6, 0, 0, 0, high | 7], Action::Allow),
@@ -165,7 +164,7 @@ fn x32_numbers_do_not_slip_past_a_list_of_refused_calls() {
         let mut filter = filter(vec![rule("swapon", &[], Action::Refuse(Errno::PERM))], Action::Allow);
         filter.foreign = Action::Refuse(Errno::XDEV);
         install(&filter);
-        assert_eq!(error_of(libc::SYS_swapon | 0x4000_0000, [0, 0]), Some(libc::EXDEV));
+        assert_eq!(error_of(libc::SYS_swapon | i64::from(FIRST_OF_X32), [0, 0]), Some(libc::EXDEV));
     });
 }
 

@@ -1,6 +1,5 @@
 //! The code of a filter: classic BPF over `struct seccomp_data` (linux/seccomp.h).
 
-use std::collections::BTreeMap;
 use std::mem::offset_of;
 
 use libc::{seccomp_data, sock_filter};
@@ -23,68 +22,95 @@ const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const IF_AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
-/// Calls from `first` on, up to the next run's first, and the code that decides them.
+/// Calls from `first` on, up to the next run's first, and what decides them.
 struct Run {
     first: u32,
-    code: Vec<sock_filter>,
+    verdict: Verdict,
 }
 
-/// The whole program; `None` where one rule is longer than a jump.
-pub(super) fn compile(calls: &BTreeMap<u32, Vec<&Rule>>, otherwise: u32, foreign: u32) -> Option<Vec<sock_filter>> {
+enum Verdict {
+    /// One answer, whatever the arguments.
+    Answer(u32),
+    /// Code that looks at arguments and returns.
+    Code(Vec<sock_filter>),
+}
+
+/// The whole program; `rules` are sorted by call. `None` where one rule is longer than a jump.
+pub(super) fn compile(rules: &[&Rule], otherwise: u32, foreign: u32) -> Option<Vec<sock_filter>> {
     let mut program = vec![
         load(offset_of!(seccomp_data, arch)),
         jump_if(IF_EQUAL, ARCHITECTURE, 1, 0),
         instruction(RETURN, foreign),
         load(offset_of!(seccomp_data, nr)),
     ];
-    search(&runs(calls, otherwise, foreign)?, &mut program);
+    search(&runs(rules, otherwise, foreign)?, &mut program);
     Some(program)
 }
 
-/// All numbers in order, neighbors of the same verdict as one run.
-fn runs(calls: &BTreeMap<u32, Vec<&Rule>>, otherwise: u32, foreign: u32) -> Option<Vec<Run>> {
+/// All numbers in order, neighbors of the same answer as one run.
+fn runs(rules: &[&Rule], otherwise: u32, foreign: u32) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut append = |first: u32, code: Vec<sock_filter>| match runs.last() {
-        Some(last) if same(&last.code, &code) => {}
-        _ => runs.push(Run { first, code }),
+    let mut append = |first, verdict| match (runs.last(), &verdict) {
+        (Some(Run { verdict: Verdict::Answer(before), .. }), Verdict::Answer(after)) if before == after => {}
+        _ => runs.push(Run { first, verdict }),
     };
     let mut next = 0;
-    for (number, rules) in calls {
-        if *number > next {
-            append(next, vec![instruction(RETURN, otherwise)]);
+    for rules in rules.chunk_by(|one, other| one.syscall == other.syscall) {
+        let number = rules[0].syscall.0;
+        if number > next {
+            append(next, Verdict::Answer(otherwise));
         }
-        append(*number, verdict(rules, otherwise)?);
+        append(number, verdict(rules, otherwise)?);
         next = number + 1;
     }
-    append(next, vec![instruction(RETURN, otherwise)]);
-    append(FOREIGN, vec![instruction(RETURN, foreign)]);
+    append(next, Verdict::Answer(otherwise));
+    append(FOREIGN, Verdict::Answer(foreign));
     Some(runs)
 }
 
 /// Binary search for the run of the loaded number.
 fn search(runs: &[Run], program: &mut Vec<sock_filter>) {
     if let [run] = runs {
-        program.extend_from_slice(&run.code);
+        match &run.verdict {
+            Verdict::Answer(action) => program.push(instruction(RETURN, *action)),
+            Verdict::Code(code) => program.extend_from_slice(code),
+        }
         return;
     }
     let (lower, upper) = runs.split_at(runs.len() / 2);
-    let mut lower_code = Vec::new();
-    search(lower, &mut lower_code);
-    match u8::try_from(lower_code.len()) {
-        Ok(length) => program.push(jump_if(IF_AT_LEAST, upper[0].first, length, 0)),
-        Err(_) => {
-            // A conditional jump spans 255 instructions; the other kind any number.
-            program.push(jump_if(IF_AT_LEAST, upper[0].first, 0, 1));
-            let length = u32::try_from(lower_code.len()).expect("a program is far shorter");
-            program.push(instruction(JUMP, length));
-        }
+    let (bound, span) = (upper[0].first, length(lower));
+    if let Ok(span) = u8::try_from(span) {
+        program.push(jump_if(IF_AT_LEAST, bound, span, 0));
+    } else {
+        // A conditional jump spans 255 instructions; the other kind any number.
+        let span = u32::try_from(span).expect("rules in memory are fewer than that");
+        program.extend([jump_if(IF_AT_LEAST, bound, 0, 1), instruction(JUMP, span)]);
     }
-    program.append(&mut lower_code);
+    search(lower, program);
     search(upper, program);
 }
 
-/// The code that decides one call: its rules in turn, then `otherwise`.
-fn verdict(rules: &[&Rule], otherwise: u32) -> Option<Vec<sock_filter>> {
+/// How many instructions [`search`] makes of these runs.
+fn length(runs: &[Run]) -> usize {
+    if let [run] = runs {
+        return match &run.verdict {
+            Verdict::Answer(_) => 1,
+            Verdict::Code(code) => code.len(),
+        };
+    }
+    let (lower, upper) = runs.split_at(runs.len() / 2);
+    let lower = length(lower);
+    let jump = if u8::try_from(lower).is_ok() { 1 } else { 2 };
+    jump + lower + length(upper)
+}
+
+/// What decides one call: its rules in turn, then `otherwise`.
+fn verdict(rules: &[&Rule], otherwise: u32) -> Option<Verdict> {
+    if let [rule, ..] = rules
+        && rule.conditions.is_empty()
+    {
+        return Some(Verdict::Answer(rule.action.code()));
+    }
     let mut code = Vec::new();
     for rule in rules {
         let mut decision = vec![instruction(RETURN, rule.action.code())];
@@ -93,11 +119,11 @@ fn verdict(rules: &[&Rule], otherwise: u32) -> Option<Vec<sock_filter>> {
         }
         code.append(&mut decision);
         if rule.conditions.is_empty() {
-            return Some(code);
+            return Some(Verdict::Code(code));
         }
     }
     code.push(instruction(RETURN, otherwise));
-    Some(code)
+    Some(Verdict::Code(code))
 }
 
 /// Goes on where the condition holds, else past the `rest` instructions that follow.
@@ -149,9 +175,4 @@ fn instruction(code: u32, k: u32) -> sock_filter {
 
 fn jump_if(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { jt, jf, ..instruction(code, k) }
-}
-
-/// Whether two verdicts are the same single answer. (Longer ones are one call's each.)
-fn same(one: &[sock_filter], other: &[sock_filter]) -> bool {
-    matches!((one, other), ([a], [b]) if a.code == b.code && a.k == b.k)
 }
