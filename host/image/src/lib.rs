@@ -1,1 +1,24 @@
-//! (being built)
+//! Images: reading, verifying, unpacking and keeping them.
+//!
+//! So far an image is an ACI in a file and has no dependencies. This crate decides what may enter the
+//! store and in what shape; it neither mounts nor runs what it keeps, and prints nothing.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc, reason = "what is expected here cannot fail, as each message says")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod archive;
+mod extract;
+pub mod peek;
+pub mod policy;
+pub mod reference;
+pub mod store;
+pub mod verification;
+
+pub use archive::pipeline::Progress;
+pub use archive::{ArchiveError, EntryName};
+pub use peek::{Peek, PeekError, peek};
+pub use policy::{Devices, Limits, Policy};
+pub use reference::{Reference, ReferenceError};
+pub use store::{Image, ImportError, Info, Origin, Store, StoreError};
+pub use verification::{SignatureRequired, Verification, Verified};
