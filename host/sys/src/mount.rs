@@ -47,7 +47,7 @@ pub enum Propagation {
 #[derive(Debug)]
 pub struct FileSystem {
     context: OwnedFd,
-    kind: &'static str,
+    kind: String,
 }
 
 impl FileSystem {
@@ -55,9 +55,9 @@ impl FileSystem {
     ///
     /// # Errors
     /// `ENODEV` where the kernel has no such kind, `EPERM` without permission.
-    pub fn new(kind: &'static str) -> Result<Self> {
+    pub fn new(kind: &str) -> Result<Self> {
         let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::on("fsopen", kind))?;
-        Ok(Self { context, kind })
+        Ok(Self { context, kind: kind.to_owned() })
     }
 
     /// Sets an option to a value of at most 255 bytes.
@@ -91,7 +91,7 @@ impl FileSystem {
     }
 
     fn failed(&self, call: &'static str, what: &dyn Display, cause: Errno) -> Error {
-        let kind = self.kind;
+        let kind = &self.kind;
         match self.kernel_log() {
             log if log.is_empty() => Error::new(call, format_args!("{kind}: {what}"), cause),
             log => Error::new(call, format_args!("{kind}: {what} ({log})"), cause),
@@ -225,6 +225,17 @@ impl Default for Change<'_> {
     }
 }
 
+impl Display for Change<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.set.iter_names().map(|(name, _)| format!("+{name}")));
+        parts.extend(self.clear.iter_names().map(|(name, _)| format!("-{name}")));
+        parts.extend(self.propagation.map(|propagation| format!("{propagation:?}")));
+        parts.extend(self.id_map.map(|_| "an id map".to_owned()));
+        out.write_str(&parts.join(" "))
+    }
+}
+
 /// `struct mount_attr` of linux/mount.h, in its first size.
 #[repr(C)]
 struct MountAttr {
@@ -269,7 +280,8 @@ pub fn change(mount: BorrowedFd<'_>, change: Change<'_>, depth: Depth) -> Result
     if result == 0 {
         return Ok(());
     }
-    Err(Error::new("mount_setattr", format_args!("{change:?}"), io::Error::last_os_error()))
+    let cause = io::Error::last_os_error();
+    Err(Error::new("mount_setattr", change, cause))
 }
 
 /// Sets the propagation of every mount of this mount namespace.

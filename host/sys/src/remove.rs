@@ -6,9 +6,10 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::root::is_plain;
 use crate::{Error, Result};
 
 const CALL: &str = "remove";
@@ -17,13 +18,15 @@ const CALL: &str = "remove";
 ///
 /// Symbolic links are removed, never followed. Directories are lifted to the top of the tree before
 /// they are emptied, so that a tree deeper than any path or descriptor limit goes as well, with two
-/// directories open at any time.
+/// directories open at any time. What is mounted in the tree is never entered.
 ///
 /// # Errors
-/// Of the first entry that cannot be removed: a mount point in the tree (`EBUSY`), missing
-/// permission, or that `name` does not exist.
+/// Of the first entry that cannot be removed: a mount point (`EXDEV`), missing permission, that `name`
+/// does not exist or is no plain name.
 pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-    let name = CString::new(name.as_bytes()).map_err(|_| Error::new(CALL, name.display(), Errno::INVAL))?;
+    // Of `..` the parent's own neighbors would be removed.
+    let plain = is_plain(name).then(|| CString::new(name.as_bytes()).ok()).flatten();
+    let name = plain.ok_or_else(|| Error::refused(CALL, name.display(), "not a plain name"))?;
     if remove_file(parent, &name)? == Removed::Yes {
         return Ok(());
     }
@@ -94,9 +97,10 @@ fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(on(name))
 }
 
+/// Fails with `EXDEV` where something is mounted at `name`: it may be a host's directory.
 fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(on(name))
+    rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV).map_err(on(name))
 }
 
 fn on(name: &CStr) -> impl FnOnce(Errno) -> Error {
@@ -109,6 +113,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::mount;
+    use crate::namespace::{Namespace, Namespaces, unshare};
+    use crate::testing::in_child;
 
     fn open(path: &Path) -> OwnedFd {
         fs::File::open(path).unwrap().into()
@@ -144,6 +151,38 @@ mod tests {
         remove_tree(open(directory.path()).as_fd(), OsStr::new("deep")).unwrap();
         assert!(!directory.path().join("deep").exists());
         assert!(directory.path().join("flat").exists());
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_tree_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        fs::create_dir_all(path.join("tree/deep/volume")).unwrap();
+        fs::create_dir(path.join("host")).unwrap();
+        fs::write(path.join("host/data"), "").unwrap();
+        in_child(|| {
+            unshare(Namespaces::NONE.with(Namespace::Mount)).unwrap();
+            mount::set_propagation_of_all(mount::Propagation::Private).unwrap();
+            let volume = mount::clone_tree(open(&path.join("host")).as_fd(), mount::Depth::One).unwrap();
+            for place in ["tree/deep/volume", "tree/deep", "tree"] {
+                let target = path.join(place);
+                mount::attach(volume.as_fd(), open(&target).as_fd()).unwrap();
+                let error = remove_tree(open(path).as_fd(), OsStr::new("tree")).unwrap_err();
+                assert!(matches!(error.errno(), Some(Errno::XDEV | Errno::BUSY)), "{error:?}");
+                assert!(target.join("data").exists());
+            }
+        });
+    }
+
+    #[test]
+    fn only_a_plain_name_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("a/b")).unwrap();
+        for name in ["..", ".", "", "/", "../a", "b/../b", "b/"] {
+            let parent = open(&directory.path().join("a"));
+            assert!(remove_tree(parent.as_fd(), OsStr::new(name)).is_err(), "{name:?}");
+        }
+        assert!(directory.path().join("a/b").exists());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred};
 
+use crate::root::is_plain;
 use crate::{Error, Result};
 
 /// Listens as `name` in `directory`. Only processes that may write to the socket can connect: those
@@ -52,12 +53,11 @@ fn stream() -> Result<OwnedFd> {
 }
 
 fn address(call: &'static str, directory: BorrowedFd<'_>, name: &OsStr) -> Result<SocketAddrUnix> {
-    let bytes = name.as_bytes();
-    if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
+    if !is_plain(name) {
         return Err(Error::refused(call, name.display(), "not a plain name"));
     }
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-    path.extend_from_slice(bytes);
+    path.extend_from_slice(name.as_bytes());
     SocketAddrUnix::new(path).map_err(Error::on(call, name.display()))
 }
 

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 // linux/sched.h; libc has it for one C library only.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// The exit code of a program of Rust's that panicked.
+const PANICKED: i32 = 101;
+
 /// What a new process is born with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spawn<'a> {
@@ -36,11 +39,12 @@ pub struct Child {
 
 impl Spawn<'_> {
     /// Makes a process that runs `body` on a copy of the caller's memory and exits with what it
-    /// returns. A panic aborts the child. Destructors of what the caller holds, exit handlers and
+    /// returns, or with 101 where it panics. Destructors of what the caller holds, exit handlers and
     /// buffers of standard output are not run in it.
     ///
     /// The child has all of the parent's descriptors, signal mask and handlers. Its end is told to
-    /// the parent by SIGCHLD.
+    /// the parent by SIGCHLD. It must not call `abort` or `raise`: musl signals the thread id that it
+    /// remembers from before, which is the parent's.
     ///
     /// # Errors
     /// Where the calling process has a second thread: a copy of locks which that thread holds would
@@ -90,7 +94,7 @@ impl Spawn<'_> {
 
 fn child_main(body: impl FnOnce() -> i32) -> ! {
     // Unwinding out of here would run the parent's frames a second time.
-    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|_| std::process::abort());
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(PANICKED);
     // SAFETY: ends the process without the parent's exit handlers, which are not this one's to run.
     unsafe { libc::_exit(code) }
 }
@@ -158,7 +162,7 @@ mod tests {
                     panic!("on purpose")
                 })
                 .unwrap();
-            assert_eq!(child.process.wait().unwrap(), Exit::Signal(libc::SIGABRT));
+            assert_eq!(child.process.wait().unwrap(), Exit::Code(PANICKED));
         });
     }
 

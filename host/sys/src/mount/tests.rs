@@ -63,6 +63,17 @@ fn a_clone_can_be_read_only_while_the_original_is_written() {
 }
 
 #[test]
+fn a_change_that_the_kernel_refuses_is_named() {
+    in_mount_namespace(|| {
+        let not_a_mount = tempfile::tempdir().unwrap();
+        let private =
+            Change { set: Attributes::MOUNT_ATTR_RDONLY, propagation: Some(Propagation::Private), ..Change::default() };
+        let error = change(open(not_a_mount.path()).as_fd(), private, Depth::One).unwrap_err();
+        assert_eq!(error.to_string(), "mount_setattr +MOUNT_ATTR_RDONLY Private");
+    });
+}
+
+#[test]
 fn a_recursive_clone_has_what_is_mounted_below_and_a_single_one_has_not() {
     let directory = tempfile::tempdir().unwrap();
     let below = directory.path().join("below");
