@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use limits::{CpuShares, OomScoreAdj, Resource, Throughput};
+pub use limits::{CpuShares, OomScoreAdj, PidsLimit, Resource, Throughput};
 pub use security::{ApparmorProfile, ProfileName, SelinuxContext};
 pub use sets::{CapabilityName, CapabilitySet, ErrnoName, SyscallName, SyscallSet};
 
@@ -64,6 +64,9 @@ pub enum Isolator {
     /// Kernel parameters of the pod's namespaces, by name.
     #[serde(rename = "os/unix/sysctl")]
     Sysctl(BTreeMap<String, String>),
+    /// Processes and threads of the app. It is rkt's own: the specification has none.
+    #[serde(rename = "rkt/pids-limit")]
+    PidsLimit(PidsLimit),
 }
 
 impl Isolator {
@@ -85,6 +88,7 @@ impl Isolator {
             Self::SelinuxContext(_) => "os/linux/selinux-context",
             Self::ApparmorProfile(_) => "os/linux/apparmor-profile",
             Self::Sysctl(_) => "os/unix/sysctl",
+            Self::PidsLimit(_) => "rkt/pids-limit",
         }
     }
 
@@ -105,7 +109,8 @@ impl Isolator {
             | Self::CpuShares(_)
             | Self::SelinuxContext(_)
             | Self::ApparmorProfile(_)
-            | Self::Sysctl(_) => false,
+            | Self::Sysctl(_)
+            | Self::PidsLimit(_) => false,
         }
     }
 }
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
 
     /// One of each name, in its canonical form.
-    const ALL: [&str; 15] = [
+    const ALL: [&str; 16] = [
         r#"{"name":"resource/cpu","value":{"request":"250m","limit":"1500m"}}"#,
         r#"{"name":"resource/memory","value":{"limit":"1G"}}"#,
         r#"{"name":"resource/block-bandwidth","value":{"default":true,"limit":"2M"}}"#,
@@ -205,6 +210,7 @@ mod tests {
         r#"{"name":"os/linux/selinux-context","value":{"user":"u","role":"r","type":"t","level":"s0:c1"}}"#,
         r#"{"name":"os/linux/apparmor-profile","value":{"profile":"strict"}}"#,
         r#"{"name":"os/unix/sysctl","value":{"net.ipv4.tcp_fin_timeout":"6"}}"#,
+        r#"{"name":"rkt/pids-limit","value":64}"#,
     ];
 
     #[test]

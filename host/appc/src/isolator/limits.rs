@@ -139,3 +139,7 @@ bounded_number!(
     /// A weight of 2 to 262144; 1024 is that of a process that asks for nothing.
     CpuShares, "number of CPU shares", 2, 262_144, "it is 2 to 262144"
 );
+bounded_number!(
+    /// A number of processes and threads, of 1 to 4194304, the most that Linux numbers.
+    PidsLimit, "number of processes", 1, 4_194_304, "it is 1 to 4194304"
+);
