@@ -2,8 +2,10 @@
 //!
 //! Nothing here touches a file system beyond reading its one input and copying it as it came.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use rkt_appc::ManifestError;
@@ -94,7 +96,6 @@ pub struct EntryName(pub(crate) Vec<u8>);
 
 impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::os::unix::ffi::OsStrExt as _;
-        write!(f, "{:?}", std::ffi::OsStr::from_bytes(&self.0))
+        fmt::Debug::fmt(OsStr::from_bytes(&self.0), f)
     }
 }

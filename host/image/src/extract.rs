@@ -5,10 +5,10 @@
 //! its own descriptor. Whatever cannot be told apart from an attempt is refused.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ struct Properties {
     uid: u32,
     gid: u32,
     times: Timestamps,
-    attributes: Vec<(std::ffi::CString, Vec<u8>)>,
+    attributes: Vec<(CString, Vec<u8>)>,
 }
 
 struct Parent {
@@ -81,7 +81,7 @@ impl Extraction {
             let path = self.path_of(index);
             let directory = self.root.open_dir(&path)?;
             let properties = self.directories[index].properties.take();
-            self.set_properties(directory.as_fd(), properties.unwrap_or(IMPLIED))?;
+            self.set_properties(directory.as_fd(), &properties.unwrap_or(IMPLIED))?;
         }
         Ok(self.bytes)
     }
@@ -160,7 +160,7 @@ impl Extraction {
             self.bytes += length as u64;
             content.consume(length);
         }
-        self.set_properties(file.as_fd(), Properties::of(entry))?;
+        self.set_properties(file.as_fd(), &Properties::of(entry))?;
         Ok(Made::Yes)
     }
 
@@ -216,12 +216,12 @@ impl Extraction {
         // Opened for both directions a FIFO waits for nobody (fifo(7)).
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fifo = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-        self.set_properties(fifo.as_fd(), Properties::of(entry))?;
+        self.set_properties(fifo.as_fd(), &Properties::of(entry))?;
         Ok(Made::Yes)
     }
 
     /// Owner first, for that clears set-user-ID bits and file capabilities; times last.
-    fn set_properties(&self, file: std::os::fd::BorrowedFd<'_>, properties: Properties) -> io::Result<()> {
+    fn set_properties(&self, file: BorrowedFd<'_>, properties: &Properties) -> io::Result<()> {
         if self.gives_away {
             let (uid, gid) = properties.owner();
             rustix::fs::fchown(file, uid, gid)?;

@@ -94,15 +94,15 @@ impl Reference {
         if is_id(text) {
             return Ok(Self::Id(text.to_owned()));
         }
+        let elsewhere = |kind| Self::Elsewhere { kind, text: text.to_owned() };
         match scheme(text) {
             Some(("file", path)) => Ok(Self::File(file_url_path(text, path)?)),
-            Some(("http", _)) => elsewhere(Elsewhere::Http, text),
-            Some(("https", _)) => elsewhere(Elsewhere::Https, text),
-            Some(("docker", _)) => elsewhere(Elsewhere::Docker, text),
-            Some(("cimd", _)) => elsewhere(Elsewhere::Cimd, text),
-            Some(_) => name(text),
+            Some(("http", _)) => Ok(elsewhere(Elsewhere::Http)),
+            Some(("https", _)) => Ok(elsewhere(Elsewhere::Https)),
+            Some(("docker", _)) => Ok(elsewhere(Elsewhere::Docker)),
+            Some(("cimd", _)) => Ok(elsewhere(Elsewhere::Cimd)),
             None if is_path(text) => Ok(Self::File(PathBuf::from(text))),
-            None => name(text),
+            _ => name(text),
         }
     }
 }
@@ -179,10 +179,6 @@ fn file_url_path(text: &str, rest: &str) -> Result<PathBuf, ReferenceError> {
         return Err(invalid("it names no file"));
     }
     Ok(PathBuf::from(path))
-}
-
-fn elsewhere(kind: Elsewhere, text: &str) -> Result<Reference, ReferenceError> {
-    Ok(Reference::Elsewhere { kind, text: text.to_owned() })
 }
 
 /// Whether a text without a scheme is a path. A missing file whose name looks like one is meant as

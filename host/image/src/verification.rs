@@ -13,8 +13,7 @@ pub enum Verification {
     Waived,
 }
 
-/// Who vouched for an image when it was imported. Only this module makes a new one, so nothing can be
-/// imported without having been decided on here.
+/// Who vouched for an image when it was imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -26,7 +25,7 @@ pub enum Verified {
 /// An image that has no signature where it needs one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "signature verification of {image} is required, and no signature of it can be checked (try --insecure-options=image)"
+    "signature verification of {image:?} is required, and none of it can be checked (try --insecure-options=image)"
 )]
 pub struct SignatureRequired {
     image: String,
@@ -40,7 +39,7 @@ impl Verification {
     pub fn of_file(self, file: &Path) -> Result<Verified, SignatureRequired> {
         match self {
             Self::Waived => Ok(Verified::InsecureOption),
-            Self::Required => Err(SignatureRequired { image: format!("{file:?}") }),
+            Self::Required => Err(SignatureRequired { image: file.to_string_lossy().into_owned() }),
         }
     }
 
@@ -52,7 +51,7 @@ impl Verification {
     pub fn of_name(self, name: &str, verified: Verified) -> Result<(), SignatureRequired> {
         match (self, verified) {
             (Self::Waived, _) => Ok(()),
-            (Self::Required, Verified::InsecureOption) => Err(SignatureRequired { image: format!("{name:?}") }),
+            (Self::Required, Verified::InsecureOption) => Err(SignatureRequired { image: name.to_owned() }),
         }
     }
 }

@@ -34,7 +34,7 @@ fn octal(field: &[u8]) -> Option<u64> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
     let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
     let field = &field[start..];
-    let end = field.iter().position(|byte| is_blank(byte)).unwrap_or(field.len());
+    let end = field.iter().position(is_blank).unwrap_or(field.len());
     let (digits, rest) = field.split_at(end);
     if !rest.iter().all(is_blank) {
         return None;
@@ -91,11 +91,11 @@ mod tests {
             (b"\0\0\0\0\0\0\0\0", Some(0)),
             (b"        ", Some(0)),
             (b"0000648\0", None),
-            (b"644\01234", None),
+            (b"644\x001234", None),
             (b"-000644\0", None),
             (b"0x644\0\0\0", None),
             (b"\x80\0\0\0\0\0\x01\0", Some(256)),
-            (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", Some(0xff_ffff_ffff_ffff)),
+            (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", Some(u64::MAX)),
             (b"\x80\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff", None),
             (b"\x80\x01\0\0\0\0\0\0\0\0\0\0", None),
             (b"\x81\0\0\0\0\0\0\0", None),
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(signed(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Some(-1));
         assert_eq!(signed(b"\xff\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), None);
         assert_eq!(signed(b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x01"), None);
-        let table: [(&[u8], Option<(i64, u32)>); 12] = [
-            (b"1", Some((1, 0))),
+        let table = [
+            (&b"1"[..], Some((1, 0))),
             (b"1.5", Some((1, 500_000_000))),
             (b"1.", Some((1, 0))),
             (b"-1", Some((-1, 0))),

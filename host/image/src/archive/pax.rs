@@ -116,18 +116,33 @@ mod tests {
         Records::parse(data, 16)
     }
 
+    /// A record of the form that it must have.
+    fn record(key: &str, value: &str) -> Vec<u8> {
+        let rest = format!(" {key}={value}\n");
+        let with_digits = |digits: usize| digits + rest.len();
+        let length = (1..).map(with_digits).find(|length| with_digits(length.to_string().len()) == *length);
+        format!("{}{rest}", length.unwrap()).into_bytes()
+    }
+
+    fn records(pairs: &[(&str, &str)]) -> Result<Records, &'static str> {
+        let data: Vec<u8> = pairs.iter().flat_map(|(key, value)| record(key, value)).collect();
+        parse(&data)
+    }
+
     #[test]
     fn records_are_read_by_their_length_whatever_they_hold() {
-        let data = b"12 path=a=b\n20 mtime=1.25000000\n35 SCHILY.xattr.user.a=1\n2 x=3\n4567\n9 uid=7\n";
-        let records = parse(data).unwrap();
+        let value = "1\n9 uid=8\n\0=4567";
+        let pairs = [("path", "a=b"), ("mtime", "1.25"), ("SCHILY.xattr.user.a", value), ("uid", "7"), ("other", "")];
+        let records = records(&pairs).unwrap();
         assert_eq!(records.path.unwrap(), b"a=b");
         assert_eq!(records.mtime, Some((1, 250_000_000)));
-        assert_eq!(records.attributes, [(c"user.a".to_owned(), b"1\n2 x=3\n4567".to_vec())]);
+        assert_eq!(records.attributes, [(c"user.a".to_owned(), value.as_bytes().to_vec())]);
         assert_eq!(records.uid, Some(7));
     }
 
     #[test]
     fn i7_records_that_can_be_read_in_two_ways_are_refused() {
+        assert_eq!(record("path", "a=b"), b"12 path=a=b\n");
         for data in [
             &b"11 path=a=b\n"[..],
             b"13 path=a=b\n",
@@ -139,16 +154,25 @@ mod tests {
             b"7 path\n",
             b"2 \n",
             b"99999999999999999999 path=a\n",
-            b"9 uid=7\n9 uid=8\n",
-            b"10 path=a\n10 path=a\n",
-            b"10 size=-\n",
-            b"11 size=-1\n",
-            b"10 uid=-1\n",
-            b"22 GNU.sparse.major=1\n",
-            b"20 SCHILY.realsize=1\n",
-            b"25 SCHILY.xattr.user.a=1\n25 SCHILY.xattr.user.a=2\n",
         ] {
             assert!(parse(data).is_err(), "{}", data.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn i7_values_that_readers_do_not_agree_on_are_refused() {
+        for pairs in [
+            [("uid", "7"), ("uid", "8")],
+            [("path", "a"), ("path", "a")],
+            [("x", "y"), ("size", "-1")],
+            [("x", "y"), ("size", "")],
+            [("x", "y"), ("uid", "0x7")],
+            [("x", "y"), ("mtime", "now")],
+            [("x", "y"), ("GNU.sparse.major", "1")],
+            [("x", "y"), ("SCHILY.realsize", "1")],
+            [("SCHILY.xattr.user.a", "1"), ("SCHILY.xattr.user.a", "2")],
+        ] {
+            assert!(records(&pairs).is_err(), "{pairs:?}");
         }
     }
 
@@ -173,7 +197,7 @@ mod tests {
 
     #[test]
     fn i8_attributes_are_bounded() {
-        assert!(parse(b"40 SCHILY.xattr.user.a=0123456789abcdef\n").is_ok());
-        assert!(parse(b"41 SCHILY.xattr.user.a=0123456789abcdefg\n").is_err());
+        assert!(records(&[("SCHILY.xattr.user.a", "0123456789abcdef")]).is_ok());
+        assert!(records(&[("SCHILY.xattr.user.a", "0123456789abcdefg")]).is_err());
     }
 }

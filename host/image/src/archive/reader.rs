@@ -91,10 +91,10 @@ impl<'l, R: BufRead> Reader<'l, R> {
             let malformed = |reason| ArchiveError::Malformed { offset: at, reason };
             let block = self.read_block()?;
             if block == [0; BLOCK] {
-                return match announced.is_empty() {
-                    true => self.end(at).map(|()| None),
-                    false => Err(malformed("the archive ends where an entry was announced")),
-                };
+                if !announced.is_empty() {
+                    return Err(malformed("the archive ends where an entry was announced"));
+                }
+                return self.end(at).map(|()| None);
             }
             self.count()?;
             let header = Header::parse(&block).map_err(malformed)?;

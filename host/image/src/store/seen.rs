@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_a_file_that_cannot_have_changed_unseen_is_remembered() {
-        let opened = SystemTime::UNIX_EPOCH + Duration::from_millis(10_000);
+        let opened = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
         let millis = |millis: i64| (millis / 1000, millis % 1000 * 1_000_000);
         assert!(is_settled(millis(5500), opened));
         assert!(is_settled(millis(9899), opened));
