@@ -117,6 +117,8 @@ impl FileSystem {
 /// of a path can be taken for an option.
 #[derive(Debug)]
 pub struct Overlay<'a> {
+    /// What tables of mounts show as its source.
+    pub name: &'a str,
     /// Layers that are never written, topmost first; at least one.
     pub lower: &'a [BorrowedFd<'a>],
     /// What takes changes; without it the overlay is read-only.
@@ -167,6 +169,7 @@ impl Overlay<'_> {
     }
 
     fn finish(&self, mut overlay: FileSystem, attributes: Attributes) -> Result<OwnedFd> {
+        overlay = overlay.option("source", self.name)?;
         if let Some(upper) = self.upper {
             overlay = overlay
                 .option("upperdir", &by_descriptor(upper.directory))?

@@ -1,12 +1,12 @@
 //! What a process sets on itself, and `exec`.
 //!
 //! Made for a process with one thread: ids, names and the death signal are the calling thread's.
-#![allow(unsafe_code, reason = "execve(2), execveat(2), close_range(2)")]
+#![allow(unsafe_code, reason = "execve(2), execveat(2), close_range(2), inherited descriptors")]
 
 use std::convert::Infallible;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use rustix::process::{DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid};
 
@@ -94,6 +94,24 @@ pub fn set_uid(uid: Uid) -> Result<()> {
 pub fn set_rlimit(resource: Resource, soft: Option<u64>, hard: Option<u64>) -> Result<()> {
     let limit = Rlimit { current: soft, maximum: hard };
     rustix::process::setrlimit(resource, limit).map_err(|cause| Error::new("setrlimit", format!("{resource:?}"), cause))
+}
+
+/// Takes over a descriptor that this process was started with, by its number, and marks it
+/// close-on-exec. For the first lines of a program, once for each number that its starter named.
+///
+/// # Errors
+/// `EBADF` where none is open with that number; 0, 1 and 2 are refused: they are everybody's.
+pub fn inherited(number: RawFd) -> Result<OwnedFd> {
+    if number <= 2 {
+        return Err(Error::refused("take over", format_args!("descriptor {number}"), "it is standard input or output"));
+    }
+    // SAFETY: fcntl(2) takes any number, and fails for one that is not open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(Error::new("fcntl F_SETFD", format_args!("descriptor {number}"), io::Error::last_os_error()));
+    }
+    // SAFETY: it is open, as was just seen, and came from the starter of this program: nothing in it
+    // owns it yet, by the contract of this function.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Marks every descriptor from `first` on as close-on-exec (`close_range(2)`): the program that this

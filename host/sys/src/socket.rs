@@ -2,15 +2,23 @@
 //! (`sun_path` has 108 bytes, `unix(7)`).
 
 use std::ffi::OsStr;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType, UCred,
+};
 
 use crate::root::is_plain;
 use crate::{Error, Result};
+
+/// How many descriptors go with one message here; the kernel takes more.
+pub const MOST_DESCRIPTORS: usize = 8;
 
 /// Listens as `name` in `directory`. Only processes that may write to the socket can connect: those
 /// of its owner, and root.
@@ -44,6 +52,49 @@ pub fn connect(directory: BorrowedFd<'_>, name: &OsStr) -> Result<UnixStream> {
 /// Where the kernel refuses.
 pub fn peer(stream: &UnixStream) -> Result<UCred> {
     rustix::net::sockopt::socket_peercred(stream.as_fd()).map_err(Error::on("getsockopt SO_PEERCRED", "a connection"))
+}
+
+/// Two connected stream sockets without a name.
+///
+/// # Errors
+/// Where descriptors ran out.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(Error::on("socketpair", "AF_UNIX"))
+}
+
+/// Sends bytes, at least one, and copies of descriptors, at most [`MOST_DESCRIPTORS`], to the process
+/// at the other end (`SCM_RIGHTS`, `unix(7)`).
+///
+/// # Errors
+/// Where the other end is closed or does not read.
+pub fn send_descriptors(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Error::refused("sendmsg", "descriptors", format!("more than {MOST_DESCRIPTORS}")));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
+        .map(drop)
+        .map_err(Error::on("sendmsg", "descriptors"))
+}
+
+/// Receives bytes, and adds descriptors that come with them to `descriptors`. Returns how many bytes
+/// came: none when the other end is closed.
+///
+/// # Errors
+/// `EAGAIN` where nothing is there and the socket does not block.
+pub fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        .map_err(Error::on("recvmsg", "descriptors"))?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok(received.bytes)
 }
 
 fn stream() -> Result<OwnedFd> {
@@ -97,6 +148,22 @@ mod tests {
         for name in ["", ".", "..", "a/b", "/a", "a\0b", &"x".repeat(108)] {
             assert!(listen(directory.as_fd(), OsStr::new(name)).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn descriptors_arrive_with_their_bytes_and_are_close_on_exec() {
+        let (ours, theirs) = pair().unwrap();
+        let sent = File::open("/dev/null").unwrap();
+        send_descriptors(ours.as_fd(), b"x", &[sent.as_fd(), sent.as_fd()]).unwrap();
+        drop(ours);
+        let (mut bytes, mut received) = ([0; 8], Vec::new());
+        assert_eq!(receive_descriptors(theirs.as_fd(), &mut bytes, &mut received).unwrap(), 1);
+        assert_eq!(received.len(), 2);
+        let flags = rustix::io::fcntl_getfd(&received[1]).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        assert_eq!(receive_descriptors(theirs.as_fd(), &mut bytes, &mut received).unwrap(), 0);
+        let many = [sent.as_fd(); MOST_DESCRIPTORS + 1];
+        assert!(send_descriptors(theirs.as_fd(), b"x", &many).is_err());
     }
 
     #[test]

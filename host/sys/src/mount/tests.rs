@@ -129,6 +129,7 @@ fn the_first_lower_layer_is_on_top_and_changes_go_to_the_upper() {
         let work = open(&work);
         fs::remove_file(directory.path().join("upper/who")).unwrap();
         let overlay = Overlay {
+            name: "test",
             lower: &[layers[0].as_fd(), layers[1].as_fd()],
             upper: Some(Upper { directory: layers[2].as_fd(), work: work.as_fd() }),
             flags: &["volatile"],
@@ -155,7 +156,7 @@ fn an_overlay_of_more_layers_than_one_option_can_name_is_mounted() {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let (directory, layers) = layers(&names);
         let lower: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
-        let overlay = Overlay { lower: &lower, upper: None, flags: &[] };
+        let overlay = Overlay { name: "test", lower: &lower, upper: None, flags: &[] };
         let root = Root::from_fd(overlay.mount(Attributes::empty()).unwrap()).unwrap();
         for name in names {
             root.stat(Path::new(name)).unwrap();
