@@ -6,6 +6,20 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod failure;
 pub mod launch;
+pub mod order;
+pub mod process;
 
+mod journal;
+mod program;
+mod scaffold;
+mod target;
+mod undo;
+mod words;
+
+pub use failure::Failure;
+pub use journal::Journal;
 pub use launch::{Command, Launch, Places, Root};
+pub use order::{Prepared, PreparedApp};
+pub use undo::undo;

@@ -1,0 +1,281 @@
+//! An app's processes: the first, and those that enter later. One function starts them all, which is
+//! why none can have more rights than another.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rkt_sys::namespace::{self, Namespace, Namespaces};
+use rkt_sys::pidfd::PidFd;
+use rkt_sys::spawn::{Child, Spawn};
+use rkt_sys::{process, socket};
+use rustix::process::{Gid, Pid, Uid};
+
+use crate::failure::{Failure, on_one_line};
+use crate::launch::Command;
+use crate::order::{self, PreparedApp};
+use crate::scaffold;
+
+/// The code of a process whose program could not be run, as systemd.exec(5) has it (EXIT_EXEC).
+pub const CODE_OF_NO_PROGRAM: i32 = 203;
+
+/// The code of a process that failed before; nobody sees it but in a message.
+const CODE_OF_FAILURE: i32 = 1;
+
+/// The most that a process says about its failure, in bytes.
+const LONGEST_FAILURE: u64 = 64 * 1024;
+
+/// What a process has as 0, 1 and 2.
+#[derive(Debug)]
+pub enum Stdio {
+    /// A file each; without an input it is the null device.
+    Files {
+        /// 0.
+        input: Option<OwnedFd>,
+        /// 1.
+        output: OwnedFd,
+        /// 2.
+        error: OwnedFd,
+    },
+    /// One terminal, which becomes the controlling one.
+    Terminal(OwnedFd),
+}
+
+/// An app's namespaces, held so that they can be entered however its processes come and go.
+#[derive(Debug)]
+pub struct Pinned {
+    mounts: OwnedFd,
+    cgroups: Option<OwnedFd>,
+    devpts: Option<OwnedFd>,
+}
+
+impl Pinned {
+    /// The app's own devpts, where the plan gives it one.
+    pub fn devpts(&self) -> Option<BorrowedFd<'_>> {
+        self.devpts.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// A process on its way to its program.
+#[derive(Debug)]
+pub struct Starting {
+    /// Its pid, as the caller sees it.
+    pub pid: Pid,
+    /// The process.
+    pub process: PidFd,
+    status: OwnedFd,
+    said: Vec<u8>,
+    pinned: Vec<OwnedFd>,
+}
+
+/// How far a process has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not there yet: ask again when the descriptor is readable.
+    Underway,
+    /// It runs its program. Of an app's first process, what others enter by.
+    Running(Option<Pinned>),
+    /// It did not get there, and has ended or is about to.
+    Failed(Failure),
+}
+
+/// Starts an app's first process, in namespaces of its own for mounts and control groups.
+///
+/// # Errors
+/// No process could be made.
+pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
+    let namespaces = Namespaces::NONE.with(Namespace::Mount);
+    spawn(app, namespaces, |status| {
+        prepare_process(app)?;
+        if app.own_cgroup_namespace {
+            namespace::unshare(Namespaces::NONE.with(Namespace::Cgroup))
+                .map_err(Failure::of(|| "part from the host's control groups"))?;
+        }
+        let pin = |kind| namespace::open_own(kind).map_err(Failure::of(|| "hold a namespace"));
+        let mounts = pin(Namespace::Mount)?;
+        let cgroups = app.own_cgroup_namespace.then(|| pin(Namespace::Cgroup)).transpose()?;
+        take_stdio(app, stdio)?;
+        let devpts = order::assemble(app)?.devpts;
+        send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
+        match order::confine(app, &app.command, status)? {}
+    })
+}
+
+/// Starts another process of an app, in the namespaces of the first.
+///
+/// # Errors
+/// No process could be made.
+pub fn enter(app: &PreparedApp, pinned: &Pinned, command: &Command, stdio: &Stdio) -> Result<Starting, Failure> {
+    spawn(app, Namespaces::NONE, |status| {
+        prepare_process(app)?;
+        take_stdio(app, stdio)?;
+        let entered = |fd: &OwnedFd, kind| namespace::enter(fd.as_fd(), kind).map_err(Failure::of(|| "enter the app"));
+        if let Some(cgroups) = &pinned.cgroups {
+            entered(cgroups, Namespace::Cgroup)?;
+        }
+        entered(&pinned.mounts, Namespace::Mount)?;
+        match order::confine(app, command, status)? {}
+    })
+}
+
+/// What every process does first: it parts from the caller's terminal, and is counted from now on.
+fn prepare_process(app: &PreparedApp) -> Result<(), Failure> {
+    rustix::process::setsid().map_err(Failure::of(|| "begin a session"))?;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    if let Some(limits) = &app.limits {
+        limits.enter()?;
+    }
+    order::set_oom_score(app)
+}
+
+fn spawn(
+    app: &PreparedApp,
+    namespaces: Namespaces,
+    body: impl FnOnce(&OwnedFd) -> Result<std::convert::Infallible, Failure>,
+) -> Result<Starting, Failure> {
+    let failed = || "make a process";
+    let (ours, theirs) = socket::pair().map_err(Failure::of(failed))?;
+    let spawn = Spawn { namespaces, cgroup: app.limits.as_ref().and_then(|limits| limits.unified()) };
+    let Child { pid, process } = spawn
+        .run(|| {
+            let failure = match body(&theirs) {
+                Err(failure) => failure,
+            };
+            tell(&theirs, &failure)
+        })
+        .map_err(Failure::of(failed))?;
+    rustix::io::ioctl_fionbio(&ours, true).map_err(Failure::of(failed))?;
+    Ok(Starting { pid, process, status: ours, said: Vec::new(), pinned: Vec::new() })
+}
+
+/// The last words of a process that failed. Where a filter keeps it from speaking, its code tells.
+fn tell(status: &OwnedFd, failure: &Failure) -> i32 {
+    let words = serde_json::to_vec(failure).unwrap_or_else(|_| on_one_line(failure).into_bytes());
+    let _ = rustix::io::write(status, &words);
+    if failure.is_of_program() { CODE_OF_NO_PROGRAM } else { CODE_OF_FAILURE }
+}
+
+fn take_stdio(app: &PreparedApp, stdio: &Stdio) -> Result<(), Failure> {
+    let failed = || "take its input and output";
+    match stdio {
+        Stdio::Files { input, output, error } => {
+            // Programs open /dev/stdout again, which asks the pipe's owner and mode.
+            for file in input.iter().chain([output, error]) {
+                give(app, file)?;
+            }
+            let null;
+            let input = match input {
+                Some(input) => input,
+                None => {
+                    null = scaffold::open_null()?;
+                    &null
+                }
+            };
+            become_stdio(input, output, error).map_err(Failure::of(failed))
+        }
+        Stdio::Terminal(terminal) => {
+            give(app, terminal)?;
+            rustix::process::ioctl_tiocsctty(terminal).map_err(Failure::of(failed))?;
+            become_stdio(terminal, terminal, terminal).map_err(Failure::of(failed))
+        }
+    }
+}
+
+fn give(app: &PreparedApp, file: &OwnedFd) -> Result<(), Failure> {
+    let user = &app.plan.user;
+    if user.uid == 0 {
+        return Ok(());
+    }
+    rustix::fs::fchown(file, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .map_err(Failure::of(|| "give its input and output to the user"))
+}
+
+fn become_stdio(input: &OwnedFd, output: &OwnedFd, error: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::stdio::dup2_stdin(input)?;
+    rustix::stdio::dup2_stdout(output)?;
+    rustix::stdio::dup2_stderr(error)
+}
+
+/// Says with one byte which of the optional descriptors come.
+fn send_pinned(status: &OwnedFd, pinned: &Pinned) -> Result<(), Failure> {
+    let which = u8::from(pinned.cgroups.is_some()) | u8::from(pinned.devpts.is_some()) << 1;
+    let all: Vec<_> = [Some(&pinned.mounts), pinned.cgroups.as_ref(), pinned.devpts.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(AsFd::as_fd)
+        .collect();
+    socket::send_descriptors(status.as_fd(), &[which], &all).map_err(Failure::of(|| "hand its namespaces to init"))
+}
+
+impl Starting {
+    /// Looks how far it has come, without waiting.
+    pub fn progress(&mut self) -> Progress {
+        loop {
+            let mut bytes = [0; 4096];
+            match socket::receive_descriptors(self.status.as_fd(), &mut bytes, &mut self.pinned) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Underway,
+                Err(error) => return Progress::Failed(Failure::of(|| "hear of a process that starts")(error)),
+                Ok(0) => return self.arrived(),
+                Ok(length) => self.said.extend_from_slice(&bytes[..length]),
+            }
+            if self.said.len() as u64 > LONGEST_FAILURE {
+                return Progress::Failed(Failure::new("a process that starts says too much"));
+            }
+        }
+    }
+
+    /// The other end is closed: by the program that runs, or by the end of the process.
+    fn arrived(&mut self) -> Progress {
+        let (which, words) = if self.pinned.is_empty() {
+            (None, &self.said[..])
+        } else {
+            match self.said.split_first() {
+                Some((which, words)) => (Some(*which), words),
+                None => (None, &self.said[..]),
+            }
+        };
+        if !words.is_empty() {
+            let failure = serde_json::from_slice(words);
+            return Progress::Failed(failure.unwrap_or_else(|_| Failure::new("a process failed and did not say why")));
+        }
+        let mut pinned = std::mem::take(&mut self.pinned).into_iter();
+        Progress::Running(which.and_then(|which| {
+            Some(Pinned {
+                mounts: pinned.next()?,
+                cgroups: if which & 1 == 0 { None } else { pinned.next() },
+                devpts: if which & 2 == 0 { None } else { pinned.next() },
+            })
+        }))
+    }
+}
+
+impl AsFd for Starting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.status.as_fd()
+    }
+}
+
+/// Kills the children of this process, as its own procfs lists them. Theirs become this process's own
+/// when they are gone, where it is their reaper.
+///
+/// # Errors
+/// The list cannot be read.
+pub fn kill_children() -> Result<(), Failure> {
+    let failed = || "list the children of init";
+    let mut list = String::new();
+    let path = format!("{}/thread-self/children", scaffold::PROC);
+    File::open(path).and_then(|mut file| file.read_to_string(&mut list)).map_err(Failure::of(failed))?;
+    for pid in list.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+        // A child that is not waited for keeps its pid, so nobody else can have it.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    Ok(())
+}
+
+/// Makes this process one that nobody in the pod looks into or writes to.
+///
+/// # Errors
+/// The kernel refused.
+pub fn hide() -> Result<(), Failure> {
+    process::set_dumpable(false).map_err(Failure::of(|| "hide init's memory"))
+}

@@ -1,0 +1,86 @@
+//! Init's own file system: a few fixed things in a small tmpfs, from which the apps' roots are built.
+//!
+//! No path of the host and no file of an image is in it.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Propagation};
+use rkt_sys::root::Root;
+use rustix::fs::{FileType, Mode, makedev};
+
+use crate::failure::Failure;
+
+/// Where a procfs of the pod's pid namespace is.
+pub(crate) const PROC: &str = "/proc";
+
+/// Where an app's process attaches the app's root, in a mount namespace of its own.
+pub(crate) const APP: &str = "/app";
+
+const NULL: &str = "/null";
+const EMPTY: &str = "/empty";
+
+/// Its parts, open.
+#[derive(Debug)]
+pub(crate) struct Scaffold {
+    /// A null device.
+    pub(crate) null: OwnedFd,
+    /// An empty directory.
+    pub(crate) empty: OwnedFd,
+}
+
+/// Makes it, attached nowhere.
+pub(crate) fn prepare() -> Result<OwnedFd, Failure> {
+    make().map_err(Failure::of(|| "make init's file system"))
+}
+
+fn make() -> rkt_sys::Result<OwnedFd> {
+    let tmpfs = FileSystem::new("tmpfs")?.option("mode", "0755")?.option("nr_inodes", "16")?;
+    let mount = tmpfs.mount(Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC)?;
+    let root = mount
+        .try_clone()
+        .map_err(|cause| rkt_sys::Error::new("dup", "init's file system", cause))
+        .and_then(Root::from_fd)?;
+    for directory in [PROC, APP, EMPTY] {
+        root.create_dir(Path::new(directory), Mode::from_raw_mode(0o555))?;
+    }
+    let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));
+    root.mknod(Path::new(NULL), kind, mode, makedev(1, 3))?;
+    // The mode that mknod(2) was given went through the umask.
+    let null = Path::new(NULL).strip_prefix("/").unwrap_or(Path::new(NULL));
+    rustix::fs::chmodat(&root, null, mode, rustix::fs::AtFlags::empty())
+        .map_err(|cause| rkt_sys::Error::new("chmod", NULL, cause))?;
+    Ok(mount)
+}
+
+/// Makes it this process's root and that of its mount namespace, and lets go of the host's mounts.
+pub(crate) fn enter(mount: &OwnedFd) -> Result<(), Failure> {
+    pivot(mount).map_err(Failure::of(|| "leave the host's file systems"))
+}
+
+fn pivot(mount: &OwnedFd) -> rkt_sys::Result<()> {
+    mount::set_propagation_of_all(Propagation::Private)?;
+    let host = Root::open(Path::new("/"))?;
+    mount::attach(mount.as_fd(), host.as_fd())?;
+    drop(host);
+    mount::pivot_root(mount.as_fd())?;
+    let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
+    mount::change(mount.as_fd(), read_only, Depth::One)?;
+    let kernels = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let proc = FileSystem::new("proc")?.mount(kernels)?;
+    mount::attach(proc.as_fd(), Root::open(Path::new(PROC))?.as_fd())
+}
+
+impl Scaffold {
+    /// Its parts, as seen in this process's mount namespace.
+    pub(crate) fn open() -> rkt_sys::Result<Self> {
+        let root = Root::open(Path::new("/"))?;
+        Ok(Self { null: root.open_path(Path::new(NULL))?, empty: root.open_path(Path::new(EMPTY))? })
+    }
+}
+
+/// The null device, open for reading.
+pub(crate) fn open_null() -> Result<OwnedFd, Failure> {
+    rustix::fs::open(NULL, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, Mode::empty())
+        .map_err(Failure::of(|| "open the null device"))
+}

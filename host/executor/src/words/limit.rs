@@ -1,0 +1,167 @@
+//! `limit`: a control group for each app that has limits.
+//!
+//! The groups are `rkt/UUID/APP` in each hierarchy that a limit needs: below the cgroup of the unit
+//! where the host's service manager has handed that over (`Delegate=`), else at the top. Only a pod
+//! with limits has any.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rkt_plan::{CheckedApp, LimitKind};
+use rkt_sys::cgroup::{Base, Controller, Group, Hierarchies, Layout};
+use rustix::fs::FsWord;
+
+use crate::failure::Failure;
+use crate::journal::{Effect, Journal};
+
+/// The directory that holds all pods' groups.
+const TOP: &str = "rkt";
+
+/// CGROUP2_SUPER_MAGIC of linux/magic.h.
+const CGROUP2_MAGIC: FsWord = 0x6367_7270;
+
+/// Another pod that ends may remove the directory of all pods between the making of it and of ours.
+const ATTEMPTS: usize = 16;
+
+/// The hierarchies of a host, looked at once for a pod.
+#[derive(Debug)]
+pub(crate) struct Host {
+    hierarchies: Hierarchies,
+    base: Base,
+}
+
+/// An app's place in its groups, for a process to start in or to move itself to.
+#[derive(Debug)]
+pub(crate) struct Place {
+    unified: Option<OwnedFd>,
+    /// `cgroup.procs` of the version 1 hierarchies.
+    lists: Vec<File>,
+}
+
+impl Host {
+    pub(crate) fn look() -> Result<Self, Failure> {
+        let hierarchies = Hierarchies::detect().map_err(Failure::of(|| "look at the host's control groups"))?;
+        let base = if is_delegated(&hierarchies) { Base::Own } else { Base::Top };
+        Ok(Self { hierarchies, base })
+    }
+
+    /// Makes an app's group with its limits. Where the groups are is written down first.
+    pub(crate) fn make(&self, uuid: &str, app: &CheckedApp, journal: &mut Journal) -> Result<Place, Failure> {
+        let group = self.group(uuid, app)?;
+        for path in group.paths() {
+            journal.write(&Effect::Group(path.parent().unwrap_or(path).to_owned()))?;
+        }
+        create(&group).map_err(|cause| self.explain(app, cause))?;
+        for (kind, value) in &app.limits {
+            set(&group, *kind, *value).map_err(Failure::of(|| format!("limit {} to {value}", kind.name())))?;
+        }
+        Place::open(&group).map_err(Failure::of(|| "open the control group"))
+    }
+
+    fn group(&self, uuid: &str, app: &CheckedApp) -> Result<Group, Failure> {
+        let path: PathBuf = [TOP, uuid, &app.name].iter().collect();
+        let mut controllers: Vec<Controller> = Vec::new();
+        for kind in app.limits.keys() {
+            let controller = controller(*kind);
+            if self.hierarchies.with_controller(controller).is_none() {
+                let layout = describe(self.hierarchies.layout());
+                let reason = format!("this host has {layout}, and the {} controller in none", controller.name());
+                return Err(Failure::new(reason).within(format!("limit {}", kind.name())));
+            }
+            if !controllers.contains(&controller) {
+                controllers.push(controller);
+            }
+        }
+        self.hierarchies.group(self.base, &path, &controllers).map_err(Failure::of(|| "plan the control group"))
+    }
+
+    fn explain(&self, app: &CheckedApp, cause: rkt_sys::Error) -> Failure {
+        let limits: Vec<_> = app.limits.keys().map(|kind| kind.name()).collect();
+        let layout = describe(self.hierarchies.layout());
+        Failure::of(|| format!("make a control group for {} (this host has {layout})", limits.join(", ")))(cause)
+    }
+}
+
+impl Place {
+    fn open(group: &Group) -> rkt_sys::Result<Self> {
+        let mut lists = Vec::new();
+        for path in group.paths() {
+            let stat =
+                rustix::fs::statfs(path).map_err(|cause| rkt_sys::Error::new("statfs", path.display(), cause))?;
+            if stat.f_type != CGROUP2_MAGIC {
+                let list = path.join("cgroup.procs");
+                let opened = OpenOptions::new().write(true).open(&list);
+                lists.push(opened.map_err(|cause| rkt_sys::Error::new("open", list.display(), cause))?);
+            }
+        }
+        Ok(Self { unified: group.open_unified()?, lists })
+    }
+
+    /// The version 2 group in which to start a process.
+    pub(crate) fn unified(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(|group| group.as_fd())
+    }
+
+    /// Moves the calling process into the version 1 groups.
+    pub(crate) fn enter(&self) -> Result<(), Failure> {
+        for list in &self.lists {
+            // The kernel takes 0 for the writer.
+            rustix::io::write(list, b"0").map_err(Failure::of(|| "enter the control group"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the group that this process is in was handed over to it (systemd's "Control Group APIs and
+/// Delegation": an extended attribute). In version 2 only: elsewhere a unit may not divide its group.
+fn is_delegated(hierarchies: &Hierarchies) -> bool {
+    hierarchies.layout() == Layout::V2
+        && hierarchies.iter().any(|hierarchy| {
+            ["trusted.delegate", "user.delegate"].iter().any(|name| {
+                let mut value = [0_u8; 1];
+                matches!(rustix::fs::getxattr(&hierarchy.own, *name, &mut value[..]), Ok(1) if value == *b"1")
+            })
+        })
+}
+
+fn create(group: &Group) -> rkt_sys::Result<()> {
+    for _ in 1..ATTEMPTS {
+        match group.create() {
+            Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => {}
+            other => return other,
+        }
+    }
+    group.create()
+}
+
+fn set(group: &Group, kind: LimitKind, value: u64) -> rkt_sys::Result<()> {
+    match kind {
+        LimitKind::Memory => group.set_memory_limit(value),
+        LimitKind::Cpu => group.set_cpu_quota(value),
+        LimitKind::CpuShares => group.set_cpu_shares(value),
+        LimitKind::Pids => group.set_pids_limit(value),
+    }
+}
+
+fn controller(kind: LimitKind) -> Controller {
+    match kind {
+        LimitKind::Memory => Controller::Memory,
+        LimitKind::Cpu | LimitKind::CpuShares => Controller::Cpu,
+        LimitKind::Pids => Controller::Pids,
+    }
+}
+
+fn describe(layout: Layout) -> &'static str {
+    match layout {
+        Layout::None => "no control groups mounted",
+        Layout::V1 => "control groups of version 1",
+        Layout::Hybrid => "control groups of version 1 beside an empty version 2",
+        Layout::V2 => "control groups of version 2",
+    }
+}
+
+/// The parent of all pods' groups, where a pod's own group lies in it.
+pub(crate) fn top_of(group: &Path) -> Option<&Path> {
+    group.parent().filter(|parent| parent.file_name().is_some_and(|name| name == TOP))
+}

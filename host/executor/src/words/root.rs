@@ -1,0 +1,47 @@
+//! `root`: an app's image as its root file system.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rkt_plan::Access;
+use rkt_sys::mount::{self, Attributes, Change, Depth, Overlay, Upper};
+use rkt_sys::root::Root;
+
+use crate::failure::Failure;
+use crate::launch;
+
+/// The overlay of an app's layers, attached nowhere, with a name that tells whose it is.
+///
+/// It is writable also for an app that may only read: mount points are made in it. Changes live no
+/// longer than the pod, so the kernel need not write them out when it ends (`volatile`).
+pub(crate) fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
+    let open = |path: &Path| Root::open(path).map_err(Failure::of(|| "open a layer"));
+    let lower = layers.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let (upper, work) = (open(&layers.upper)?, open(&layers.work)?);
+    let overlay = Overlay {
+        name,
+        lower: &lower.iter().map(Root::as_fd).collect::<Vec<_>>(),
+        upper: Some(Upper { directory: upper.as_fd(), work: work.as_fd() }),
+        flags: &["volatile"],
+    };
+    // Device nodes are the plan's to give, not the image's.
+    overlay.mount(Attributes::MOUNT_ATTR_NODEV).map_err(Failure::of(|| "mount the layers"))
+}
+
+/// The root, attached in this mount namespace at `place`.
+pub(crate) fn attach(mount: BorrowedFd<'_>, place: &Path) -> Result<Root, Failure> {
+    let failed = || "attach the root";
+    let place = Root::open(place).map_err(Failure::of(failed))?;
+    mount::attach(mount, place.as_fd()).map_err(Failure::of(failed))?;
+    let root = mount.try_clone_to_owned().map_err(Failure::of(failed))?;
+    Root::from_fd(root).map_err(Failure::of(failed))
+}
+
+/// The access that the plan gives, once everything is in place.
+pub(crate) fn finish(root: &Root, access: Access) -> Result<(), Failure> {
+    if access == Access::ReadWrite {
+        return Ok(());
+    }
+    let change = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
+    mount::change(root.as_fd(), change, Depth::One).map_err(Failure::of(|| "make the root read-only"))
+}
