@@ -1,0 +1,5 @@
+//! What the hello image runs.
+
+fn main() {
+    println!("Hello, world!");
+}

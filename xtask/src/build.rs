@@ -1,0 +1,112 @@
+//! Building rkt: flavors as components, the compiler that turns them into code, the static monitor,
+//! and the program that embeds the flavors.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::setup;
+use crate::shell::{self, Failure, step};
+use crate::tree::{STATIC_TARGET, Tree};
+use crate::wasm::WasmToolchain;
+
+/// Builds everything into `target/rkt`, laid out as it is installed.
+pub(crate) fn run_steps(tree: &Tree) -> Result<(), Failure> {
+    for folder in ["bin", "libexec/rkt", "flavors"] {
+        make_folder(&tree.built(folder))?;
+    }
+    step("flavors, as WebAssembly components", || flavors(tree))?;
+    // By itself and into a folder of its own: cargo would else unify features, and the compiler's
+    // engine would become a part of rkt.
+    step("the plugin compiler", || {
+        let target = tree.target("compiler");
+        let package = ["build", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
+        shell::run(tree.cargo().args(package).arg(&target))?;
+        place(&target.join("release/rkt-compiler"), &tree.built("libexec/rkt/compiler"))
+    })?;
+    step("flavors, compiled for any processor of this architecture", || compile_flavors(tree))?;
+    step("the monitor, static", || monitor(tree))?;
+    step("rkt", || {
+        shell::run(tree.cargo().args(["build", "--release", "--locked", "--package", "rkt-cli"]))?;
+        place(&tree.target("release/rkt"), &tree.built("bin/rkt"))
+    })
+}
+
+/// Sets up what building needs, then builds.
+pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
+    setup::for_building()?;
+    run_steps(tree)
+}
+
+/// Builds, then copies the result below a prefix.
+pub(crate) fn install(tree: &Tree, prefix: &str) -> Result<(), Failure> {
+    run(tree)?;
+    step(&format!("install to {prefix}"), || {
+        let prefix = Path::new(prefix);
+        for file in ["bin/rkt", "libexec/rkt/monitor", "libexec/rkt/compiler"] {
+            let to = prefix.join(file);
+            make_folder(to.parent().expect("each file is in a folder"))?;
+            place(&tree.built(file), &to)?;
+        }
+        Ok(())
+    })
+}
+
+fn flavors(tree: &Tree) -> Result<(), Failure> {
+    let toolchain = WasmToolchain::find(tree)?;
+    let packages = tree.flavors()?.into_iter().flat_map(|name| ["--package".to_owned(), format!("rkt-{name}")]);
+    shell::run(toolchain.cargo(tree).args(["--release", "--locked", "--lib"]).args(packages))
+}
+
+fn component(tree: &Tree, flavor: &str) -> PathBuf {
+    tree.target(&format!("wasm32-unknown-unknown/release/rkt_{flavor}.wasm"))
+}
+
+fn compile_flavors(tree: &Tree) -> Result<(), Failure> {
+    for flavor in tree.flavors()? {
+        let from = component(tree, &flavor);
+        let to = tree.built(&format!("flavors/{flavor}.artifact"));
+        let fresh = to.with_extension("new");
+        let input = File::open(&from).map_err(Failure::when(format!("cannot open {}", from.display())))?;
+        let output = File::create(&fresh).map_err(Failure::when(format!("cannot make {}", fresh.display())))?;
+        shell::run(
+            Command::new(tree.built("libexec/rkt/compiler")).stdin(Stdio::from(input)).stdout(Stdio::from(output)),
+        )?;
+        replace_if_changed(&fresh, &to)?;
+    }
+    Ok(())
+}
+
+fn monitor(tree: &Tree) -> Result<(), Failure> {
+    shell::run(tree.cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "rkt-monitor",
+        "--target",
+        STATIC_TARGET,
+    ]))?;
+    place(&tree.target(&format!("{STATIC_TARGET}/release/rkt-monitor")), &tree.built("libexec/rkt/monitor"))
+}
+
+/// An unchanged file keeps its time, so that what embeds it is not built again.
+fn replace_if_changed(fresh: &Path, to: &Path) -> Result<(), Failure> {
+    let same = fs::read(fresh).ok().zip(fs::read(to).ok()).is_some_and(|(new, old)| new == old);
+    let done = if same { fs::remove_file(fresh) } else { fs::rename(fresh, to) };
+    done.map_err(Failure::when(format!("cannot put {} in place", to.display())))
+}
+
+/// Puts a copy of a program in place at once, also where the old one is running.
+pub(crate) fn place(from: &Path, to: &Path) -> Result<(), Failure> {
+    let fresh = to.with_extension("new");
+    fs::copy(from, &fresh).and_then(|_| fs::rename(&fresh, to)).map_err(Failure::when(format!(
+        "cannot copy {} to {}",
+        from.display(),
+        to.display()
+    )))
+}
+
+pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(Failure::when(format!("cannot make {}", path.display())))
+}

@@ -1,0 +1,54 @@
+//! Everything that has to hold, in the order in which it fails fastest.
+
+use std::process::Command;
+
+use crate::build;
+use crate::setup;
+use crate::shell::{self, Failure, step};
+use crate::tree::Tree;
+
+/// Sets up, builds, tests, and looks for what was left on the host.
+pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
+    setup::for_tests()?;
+    build::run_steps(tree)?;
+    lint(tree)?;
+    let before = tree.target("leftovers-before.json");
+    step("the tests, compiled", || shell::run(tests(tree).arg("--no-run")))?;
+    let leftovers = || Command::new(tree.target("release/leftovers"));
+    step("the host before the tests", || {
+        shell::run(tree.cargo().args(["build", "--release", "--locked", "--package", "rkt-tests", "--bins"]))?;
+        shell::run(leftovers().arg("save").arg(&before))
+    })?;
+    step("the tests", || shell::run(&mut tests(tree)))?;
+    step("the host after the tests: as it was", || shell::run(leftovers().arg("compare").arg(&before)))
+}
+
+/// Formatting, lints, and what is depended on.
+pub(crate) fn lint(tree: &Tree) -> Result<(), Failure> {
+    step("formatting", || shell::run(tree.cargo().args(["fmt", "--all", "--check"])))?;
+    step("lints", || {
+        let strict = ["--all-targets", "--", "--deny", "warnings"];
+        let all = ["clippy", "--release", "--locked", "--workspace", "--exclude", "rkt-compiler"];
+        shell::run(tree.cargo().args(all).args(strict))?;
+        let compiler = ["clippy", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
+        shell::run(tree.cargo().args(compiler).arg(tree.target("compiler")).args(strict))
+    })?;
+    step("dependencies", || {
+        shell::run(tree.cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
+    })
+}
+
+/// Measures rkt against its peers.
+pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
+    setup::for_tests()?;
+    build::run_steps(tree)?;
+    let package = ["run", "--release", "--locked", "--package", "rkt-tests", "--bin", "rkt-bench", "--"];
+    shell::run(tree.cargo().args(package).args(arguments))
+}
+
+/// All tests but those of the compiler: it is built by itself, so that its engine stays its own.
+fn tests(tree: &Tree) -> Command {
+    let mut cargo = tree.cargo();
+    cargo.args(["test", "--release", "--locked", "--workspace", "--exclude", "rkt-compiler", "--no-fail-fast"]);
+    cargo
+}
