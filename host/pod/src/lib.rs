@@ -1,1 +1,41 @@
-//! (being built)
+//! The life of a pod: directories, states, locks, manifests, records, and what becomes of it all.
+//!
+//! State is directories, renames and locks; there is no daemon and no database. Nothing here mounts,
+//! makes a namespace or runs a plugin: it hands a checked plan to the static program, and reads what
+//! that leaves behind.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod environment;
+pub mod facts;
+mod files;
+mod gc;
+mod isolators;
+mod new;
+mod pod;
+mod pods;
+mod policy;
+mod record;
+mod request;
+mod resolve;
+mod state;
+mod user;
+mod uuid;
+mod verdict;
+mod volumes;
+
+pub use gc::{Activity, Event, Keep, RemoveError};
+pub use isolators::{IsolatorError, IsolatorProblem};
+pub use new::{Monitor, NewPod, NewPodError};
+pub use pod::{AppExit, Pod, PodError};
+pub use pods::{Pods, PodsError};
+pub use policy::{Defaults, NotGranted, Policy, PolicyError};
+pub use record::{PluginIdentity, Proposal, Record};
+pub use request::{AppImage, AppRequest, ImageFiles, Overrides, PodEnvironment, PodRequest};
+pub use resolve::{ResolveError, ResolvedPod, Warning, host_architecture, resolve};
+pub use state::{Stage, State};
+pub use user::UserError;
+pub use uuid::{NoUuid, Uuid};
+pub use verdict::{JudgeError, Verdict, Waivers, judge};
+pub use volumes::VolumeError;

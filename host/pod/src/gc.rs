@@ -1,0 +1,281 @@
+//! The end of pods: marked, undone, removed. Each step is a rename or happens under the pod's lock, so
+//! that whoever is interrupted leaves what the next finds.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, SystemTime};
+
+use rkt_sys::lock::Lock;
+use rkt_sys::remove::remove_tree;
+use rustix::fs::Dir;
+
+use crate::files;
+use crate::pod::Pod;
+use crate::pods::{Pods, PodsError, open_directory};
+use crate::state::{Stage, State};
+use crate::uuid::Uuid;
+
+/// An embryo is locked and moved on at once; one that is older than this has no parent any more.
+const EMBRYO_AGE: Duration = Duration::from_secs(60);
+
+/// How long pods are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Exited pods, from when they were marked.
+    pub exited: Duration,
+    /// Prepared pods that nobody starts.
+    pub prepared: Duration,
+    /// Whether garbage is only marked, and nothing removed.
+    pub mark_only: bool,
+}
+
+/// One step of a collection.
+#[derive(Debug)]
+pub enum Event {
+    /// An exited pod was marked.
+    Exited(Uuid),
+    /// A preparation that ended without completing was marked.
+    FailedPrepare(Uuid),
+    /// A prepared pod that nobody started was marked.
+    Expired(Uuid),
+    /// An exited pod is being removed.
+    Removing(Uuid),
+    /// An exited pod is kept for now.
+    WithinGrace(Uuid),
+    /// Something could not be done; the rest goes on.
+    Failed(RemoveError),
+    /// A pod could not be looked at; the rest goes on.
+    Unreadable(PodsError),
+}
+
+impl Pods {
+    /// Marks what is over and removes what was marked long enough ago. Pods that somebody else holds
+    /// are left alone.
+    ///
+    /// # Errors
+    /// Where the directories of pods cannot be read. What fails for one pod is reported.
+    pub fn collect(&self, keep: &Keep, now: SystemTime, report: &mut dyn FnMut(Event)) -> Result<(), PodsError> {
+        self.each(Stage::Run, report, |pod| self.mark(pod, Stage::ExitedGarbage, Event::Exited))?;
+        self.each(Stage::Prepare, report, |pod| self.mark(pod, Stage::Garbage, Event::FailedPrepare))?;
+        self.each(Stage::Embryo, report, |pod| match age(pod, now)? {
+            age if age >= EMBRYO_AGE => self.mark(pod, Stage::Garbage, Event::FailedPrepare),
+            _ => Ok(None),
+        })?;
+        if keep.mark_only {
+            return Ok(());
+        }
+        self.each(Stage::Prepared, report, |pod| match age(pod, now)? {
+            age if age >= keep.prepared => self.mark(pod, Stage::Garbage, Event::Expired),
+            _ => Ok(None),
+        })?;
+        for pod in self.list(&[Stage::ExitedGarbage])? {
+            match pod {
+                Err(error) => report(Event::Unreadable(error)),
+                Ok(pod) => self.collect_exited(&pod, keep, now, report),
+            }
+        }
+        self.each(Stage::Garbage, report, |pod| self.remove_garbage(pod).map(|()| None))
+    }
+
+    /// Removes a pod that is not in use, whatever it is.
+    ///
+    /// # Errors
+    /// Where it is in use, or something of it cannot be undone or removed.
+    pub fn remove(&self, pod: &Pod, report: &mut dyn FnMut(Event)) -> Result<(), RemoveError> {
+        let mark = |stage, event: fn(Uuid) -> Event| {
+            let lock = lock(pod).map_err(|cause| failed(pod, cause))?.ok_or_else(|| busy(pod))?;
+            self.move_to(pod, stage)?;
+            Ok::<_, RemoveError>((lock, event(pod.uuid())))
+        };
+        let lock = match pod.stage() {
+            Stage::Embryo | Stage::Prepare => {
+                let (lock, event) = mark(Stage::Garbage, Event::FailedPrepare)?;
+                report(event);
+                lock
+            }
+            Stage::Prepared => {
+                let (lock, event) = mark(Stage::Garbage, Event::Expired)?;
+                report(event);
+                lock
+            }
+            Stage::Run => mark(Stage::ExitedGarbage, Event::Exited)?.0,
+            Stage::ExitedGarbage | Stage::Garbage => {
+                lock(pod).map_err(|cause| failed(pod, cause))?.ok_or_else(|| busy(pod))?
+            }
+        };
+        let stage = match pod.stage() {
+            Stage::Run | Stage::ExitedGarbage => Stage::ExitedGarbage,
+            Stage::Embryo | Stage::Prepare | Stage::Prepared | Stage::Garbage => Stage::Garbage,
+        };
+        self.delete(pod, stage, &lock)
+    }
+
+    fn each(
+        &self,
+        stage: Stage,
+        report: &mut dyn FnMut(Event),
+        act: impl Fn(&Pod) -> Result<Option<Event>, RemoveError>,
+    ) -> Result<(), PodsError> {
+        for pod in self.list(&[stage])? {
+            match pod {
+                Err(error) => report(Event::Unreadable(error)),
+                // It moved on meanwhile, and is somebody else's affair.
+                Ok(pod) if pod.stage() != stage => {}
+                Ok(pod) => match act(&pod) {
+                    Ok(event) => event.into_iter().for_each(&mut *report),
+                    Err(error) => report(Event::Failed(error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a pod that nobody holds to where garbage is.
+    fn mark(&self, pod: &Pod, to: Stage, event: fn(Uuid) -> Event) -> Result<Option<Event>, RemoveError> {
+        let Some(_lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(None) };
+        self.move_to(pod, to)?;
+        Ok(Some(event(pod.uuid())))
+    }
+
+    fn collect_exited(&self, pod: &Pod, keep: &Keep, now: SystemTime, report: &mut dyn FnMut(Event)) {
+        let act = |report: &mut dyn FnMut(Event)| {
+            let Some(lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(()) };
+            if age(pod, now)? < keep.exited {
+                report(Event::WithinGrace(pod.uuid()));
+                return Ok(());
+            }
+            report(Event::Removing(pod.uuid()));
+            self.delete(pod, Stage::ExitedGarbage, &lock)
+        };
+        if let Err(error) = act(report) {
+            report(Event::Failed(error));
+        }
+    }
+
+    fn remove_garbage(&self, pod: &Pod) -> Result<(), RemoveError> {
+        let Some(lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(()) };
+        self.delete(pod, Stage::Garbage, &lock)
+    }
+
+    fn move_to(&self, pod: &Pod, to: Stage) -> Result<(), RemoveError> {
+        self.make_directory(&self.stage_path(to)).map_err(RemoveError::Directory)?;
+        let moved = rustix::fs::rename(self.path(pod.uuid(), pod.stage()), self.path(pod.uuid(), to));
+        moved.map_err(|cause| failed(pod, cause.into()))
+    }
+
+    /// Undoes what outlived the pod's processes, then removes its directory, the manifest last: what
+    /// is left when this is interrupted still says what it is.
+    fn delete(&self, pod: &Pod, stage: Stage, _held: &Lock) -> Result<(), RemoveError> {
+        let undone = |cause| RemoveError::Undo { uuid: pod.uuid(), cause };
+        rkt_executor::undo(pod.as_fd()).map_err(undone)?;
+        let removed = |cause| RemoveError::Remove { uuid: pod.uuid(), cause };
+        for entry in names(pod.as_fd()).map_err(|cause| removed(rkt_sys::Error::new("getdents", pod.uuid(), cause)))? {
+            if entry != "pod" {
+                remove_tree(pod.as_fd(), OsStr::new(&entry)).map_err(removed)?;
+            }
+        }
+        let parent = open_directory(&self.stage_path(stage)).map_err(|cause| failed(pod, cause.into()))?;
+        remove_tree(parent.as_fd(), OsStr::new(&pod.uuid().to_string())).map_err(removed)
+    }
+}
+
+fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        // rkt's own names are text; others have no business here and are met again with the rest.
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
+}
+
+/// The pod's lock, or none where a process of the pod, or another remover, has it.
+///
+/// Readers share the lock for a moment to look at it; they are waited for.
+fn lock(pod: &Pod) -> io::Result<Option<Lock>> {
+    loop {
+        let open = || files::open_directory(pod.as_fd(), ".");
+        if let Some(lock) = Lock::try_exclusive(open()?)? {
+            return Ok(Some(lock));
+        }
+        if Lock::try_shared(open()?)?.is_none() {
+            return Ok(None);
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn age(pod: &Pod, now: SystemTime) -> Result<Duration, RemoveError> {
+    let moved = pod.moved().map_err(|cause| failed(pod, cause))?;
+    Ok(now.duration_since(moved).unwrap_or_default())
+}
+
+fn busy(pod: &Pod) -> RemoveError {
+    let activity = match pod.state() {
+        State::Embryo | State::Preparing | State::AbortedPrepare | State::Prepared => Activity::Prepared,
+        State::Running | State::Exited => Activity::Running,
+        State::ExitedDeleting | State::ExitedGarbage | State::Deleting | State::Garbage => Activity::Deleted,
+    };
+    RemoveError::Busy { uuid: pod.uuid(), activity }
+}
+
+fn failed(pod: &Pod, cause: io::Error) -> RemoveError {
+    RemoveError::Directory(PodsError::Open { uuid: pod.uuid(), cause })
+}
+
+/// What somebody is doing with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// It runs.
+    Running,
+    /// It is being prepared.
+    Prepared,
+    /// It is being deleted.
+    Deleted,
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Prepared => "being prepared",
+            Self::Deleted => "being deleted",
+        })
+    }
+}
+
+/// Why a pod was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// Somebody holds it.
+    #[error("pod \"{uuid}\" is currently {activity}")]
+    Busy {
+        /// Which.
+        uuid: Uuid,
+        /// What it is held for.
+        activity: Activity,
+    },
+    /// What outlived its processes is still there; the directory is kept for the next attempt.
+    #[error("cannot undo what is left of pod \"{uuid}\"")]
+    Undo {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: rkt_executor::Failure,
+    },
+    /// Its files.
+    #[error("unable to remove pod \"{uuid}\"")]
+    Remove {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: rkt_sys::Error,
+    },
+    /// Its place among pods.
+    #[error(transparent)]
+    Directory(PodsError),
+}

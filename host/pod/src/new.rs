@@ -1,0 +1,253 @@
+//! A pod in the making: from an empty directory to the moment when the static program takes over.
+//!
+//! Whatever fails on the way, and dropping it, removes the directory: nothing is left.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
+use rkt_executor::{Launch, Places, Root};
+use rkt_monitor::start::{Start, StartError};
+use rkt_sys::lock::Lock;
+use rkt_sys::{memfd, remove, socket};
+use rustix::fs::{Gid, Mode, Uid};
+
+use crate::files;
+use crate::pod::{STATUS_DIRECTORY, image_manifest_path};
+use crate::pods::{Pods, PodsError, open_directory};
+use crate::record::Record;
+use crate::resolve::{ResolvedImage, ResolvedPod};
+use crate::state::Stage;
+use crate::uuid::Uuid;
+use crate::verdict::Verdict;
+
+/// The name of the control socket in a pod's directory.
+const CONTROL: &str = "control";
+
+/// A pod that is being made. It is locked as long as this value lives.
+#[derive(Debug)]
+pub struct NewPod {
+    pods: Pods,
+    uuid: Uuid,
+    stage: Stage,
+    /// Its description holds the lock.
+    directory: OwnedFd,
+}
+
+/// The static program, and how it is to behave.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    /// Its file.
+    pub program: PathBuf,
+    /// Whether it says what it does.
+    pub debug: bool,
+}
+
+impl NewPod {
+    pub(crate) fn create(pods: &Pods, uuid: Uuid) -> rkt_sys::Result<Self> {
+        let path = pods.path(uuid, Stage::Embryo);
+        let failed = |call| move |cause| rkt_sys::Error::new(call, uuid, cause);
+        rustix::fs::mkdir(&path, Mode::from_raw_mode(0o750)).map_err(failed("mkdir"))?;
+        let directory = open_directory(&path).map_err(failed("open"))?;
+        let mut pod = Self { pods: pods.clone(), uuid, stage: Stage::Embryo, directory };
+        // Nobody locks an embryo: this does not wait.
+        let copy = pod.directory.try_clone().map_err(|cause| rkt_sys::Error::new("dup", uuid, cause))?;
+        pod.directory = Lock::exclusive(copy)?.into();
+        pod.move_to(Stage::Prepare).map_err(|cause| rkt_sys::Error::new("rename", uuid, cause))?;
+        Ok(pod)
+    }
+
+    /// Its name.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Writes what the pod is made of, and makes the directories that it needs.
+    ///
+    /// # Errors
+    /// Where a volume's source does not exist, or something cannot be made.
+    pub fn write(&self, pod: &ResolvedPod) -> Result<Places, NewPodError> {
+        let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
+        self.write_manifests(pod).map_err(failed)?;
+        for directory in ["stage1", "stage1/rootfs", "stage1/rootfs/rkt", STATUS_DIRECTORY, "empty", "overlay"] {
+            files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
+        }
+        let mut roots = BTreeMap::new();
+        for (app, image) in &pod.images {
+            roots.insert(app.to_string(), self.root(app, image).map_err(failed)?);
+        }
+        let volumes = self.volumes(pod.manifest.volumes())?;
+        Ok(Places { roots, volumes, empty: self.home().join("empty") })
+    }
+
+    /// Starts the pod: this process becomes the static program. Returns only to say why not, and
+    /// then nothing of the pod is left.
+    pub fn start(mut self, pod: ResolvedPod, places: Places, verdict: Verdict, monitor: &Monitor) -> NewPodError {
+        match self.ready(pod, places, verdict, monitor) {
+            // The lock goes with the descriptor: the pod is removed before it is given up.
+            Ok(start) => NewPodError::Monitor(rkt_monitor::start::exec(&start)),
+            Err(error) => error,
+        }
+    }
+
+    fn ready(
+        &mut self,
+        pod: ResolvedPod,
+        places: Places,
+        verdict: Verdict,
+        monitor: &Monitor,
+    ) -> Result<Start, NewPodError> {
+        let uuid = self.uuid;
+        let failed = |cause| NewPodError::Write { uuid, cause };
+        let Verdict { proposal, plan } = verdict;
+        let record = Record { pod: pod.view, proposal, answers: plan.answers };
+        files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
+        let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
+            .map_err(|cause| NewPodError::Socket { uuid, cause })?;
+        let launch = Launch {
+            pod: record.pod,
+            plan: record.proposal.plan,
+            declared: record.proposal.declared,
+            granted: record.proposal.granted,
+            plugin: record.proposal.plugin.name,
+            places,
+            commands: pod.commands,
+        };
+        let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
+        let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;
+        self.pods.make_directory(&self.pods.stage_path(Stage::Run)).map_err(NewPodError::Directory)?;
+        self.move_to(Stage::Run).map_err(failed)?;
+        let pod = self.directory.try_clone().map_err(failed)?;
+        Ok(Start { program: monitor.program.clone(), launch, pod, control: control.into(), debug: monitor.debug })
+    }
+
+    fn write_manifests(&self, pod: &ResolvedPod) -> io::Result<()> {
+        files::write(&self.directory, "pod", 0o640, pod.manifest.to_json().as_bytes())?;
+        files::write(&self.directory, "pod-created", 0o640, b"")?;
+        files::make_directory(&self.directory, "appsinfo", 0o750)?;
+        for (app, image) in &pod.images {
+            files::make_directory(&self.directory, &format!("appsinfo/{app}"), 0o750)?;
+            let json = image.manifest.to_json();
+            files::write(&self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The directories that take an app's changes: `overlay/APP/upper` and `overlay/APP/work`.
+    fn root(&self, app: &AcName, image: &ResolvedImage) -> io::Result<Root> {
+        let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
+        let base = format!("overlay/{app}");
+        let (upper, work) = (format!("{base}/upper"), format!("{base}/work"));
+        for directory in [&base, &upper, &work] {
+            files::make_directory(&self.directory, directory, 0o750)?;
+        }
+        // The upper layer's own mode and owner are those that the app sees on its `/`.
+        let tree = fs::metadata(top)?;
+        let mode = Mode::from_raw_mode(tree.mode() & 0o7777);
+        change(&self.directory, &upper, tree.uid(), tree.gid(), mode)?;
+        let home = self.home();
+        Ok(Root { lower: image.trees.clone(), upper: home.join(upper), work: home.join(work) })
+    }
+
+    fn volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
+        let mut places = BTreeMap::new();
+        for volume in volumes {
+            let path =
+                match &volume.kind {
+                    VolumeKind::Host { source, .. } => fs::canonicalize(source).map_err(|cause| {
+                        NewPodError::Source { volume: volume.name.clone(), source: source.clone(), cause }
+                    })?,
+                    VolumeKind::Empty { mode, uid, gid } => self
+                        .empty_volume(&volume.name, *mode, *uid, *gid)
+                        .map_err(|cause| NewPodError::Write { uuid: self.uuid, cause })?,
+                };
+            places.insert(volume.name.to_string(), path);
+        }
+        Ok(places)
+    }
+
+    fn empty_volume(&self, name: &AcName, mode: u16, uid: UnixId, gid: UnixId) -> io::Result<PathBuf> {
+        let parent = "sharedVolumes";
+        match files::make_directory(&self.directory, parent, 0o755) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+        let path = format!("{parent}/{name}");
+        files::make_directory(&self.directory, &path, 0o700)?;
+        change(&self.directory, &path, uid.get(), gid.get(), Mode::from_raw_mode(mode.into()))?;
+        Ok(self.home().join(path))
+    }
+
+    /// Where the pod is once it runs, which is what its launch names.
+    fn home(&self) -> PathBuf {
+        self.pods.path(self.uuid, Stage::Run)
+    }
+
+    fn move_to(&mut self, stage: Stage) -> io::Result<()> {
+        rustix::fs::rename(self.pods.path(self.uuid, self.stage), self.pods.path(self.uuid, stage))?;
+        self.stage = stage;
+        Ok(())
+    }
+}
+
+impl Drop for NewPod {
+    fn drop(&mut self) {
+        // What cannot be removed now is left for `gc`, which says so.
+        let path = self.pods.stage_path(self.stage);
+        if let Ok(parent) = open_directory(&path) {
+            let _ = remove::remove_tree(parent.as_fd(), OsStr::new(&self.uuid.to_string()));
+        }
+    }
+}
+
+/// Gives a directory its owner and mode; the mode last, since a new owner clears bits of it.
+fn change(directory: &OwnedFd, path: &str, uid: u32, gid: u32, mode: Mode) -> io::Result<()> {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chownat(directory, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?;
+    Ok(rustix::fs::chmodat(directory, path, mode, rustix::fs::AtFlags::empty())?)
+}
+
+/// Why a pod was not made or not started.
+#[derive(Debug, thiserror::Error)]
+pub enum NewPodError {
+    /// Its directory.
+    #[error("cannot write the directory of pod \"{uuid}\"")]
+    Write {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The directory that it goes to.
+    #[error(transparent)]
+    Directory(PodsError),
+    /// A volume of the host.
+    #[error("source {source:?} of volume {:?}", .volume.as_str())]
+    Source {
+        /// Its name.
+        volume: AcName,
+        /// The path.
+        source: String,
+        /// Why it cannot be used.
+        #[source]
+        cause: io::Error,
+    },
+    /// What the static program is given.
+    #[error("cannot start pod \"{uuid}\"")]
+    Socket {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: rkt_sys::Error,
+    },
+    /// The static program.
+    #[error(transparent)]
+    Monitor(StartError),
+}

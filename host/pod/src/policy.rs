@@ -1,0 +1,288 @@
+//! What the operator decided: which plugin may propose what, which flavor pods get that name none, and
+//! by which other names flavors are known.
+//!
+//! Files of a higher directory replace those of the same name below; the lowest are the defaults that
+//! come with rkt. They are TOML: `plugins.d/*.toml` are grants ([`rkt_plan::Grant`]), `stage1.toml` is
+//!
+//! ```toml
+//! default = "acme"
+//!
+//! [aliases]
+//! "example.com/acme" = "acme"
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rkt_plan::{Grant, GrantError, Permissions};
+use serde::Deserialize;
+
+/// The name of the directory of grants.
+const GRANTS: &str = "plugins.d";
+/// The name of the file about flavors.
+const FLAVORS: &str = "stage1.toml";
+
+/// What comes with rkt, as the texts of files.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults<'a> {
+    /// Names and texts of grants.
+    pub grants: &'a [(&'a str, &'a str)],
+    /// The text about flavors.
+    pub flavors: &'a str,
+}
+
+/// The operator's decisions.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// By the names of their files.
+    grants: BTreeMap<String, GrantFile>,
+    flavors: Flavors,
+    /// Where the operator writes: the directory that a hint names.
+    home: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+struct GrantFile {
+    grant: Grant,
+    /// None: it comes with rkt.
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flavors {
+    default: Option<String>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+}
+
+impl Policy {
+    /// Reads the defaults and then the files in these directories, lowest first. A directory that does
+    /// not exist says nothing. `home` is where hints tell the operator to write.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or is not what it should be.
+    pub fn read(defaults: &Defaults<'_>, directories: &[PathBuf], home: &Path) -> Result<Self, PolicyError> {
+        let mut policy = Self { grants: BTreeMap::new(), flavors: Flavors::default(), home: home.to_owned() };
+        for (name, text) in defaults.grants {
+            policy.add_grant((*name).to_owned(), text, None)?;
+        }
+        policy.add_flavors(defaults.flavors, Path::new(FLAVORS))?;
+        for directory in directories {
+            policy.read_grants(&directory.join(GRANTS))?;
+            let path = directory.join(FLAVORS);
+            if let Some(text) = read(&path)? {
+                policy.add_flavors(&text, &path)?;
+            }
+        }
+        Ok(policy)
+    }
+
+    /// The flavor of pods that name none.
+    pub fn default_flavor(&self) -> Option<&str> {
+        self.flavors.default.as_deref()
+    }
+
+    /// The flavor that is meant by a name: an alias's, or the name itself.
+    pub fn flavor<'a>(&'a self, name: &'a str) -> &'a str {
+        self.flavors.aliases.get(name).map_or(name, String::as_str)
+    }
+
+    /// What a plugin may propose. Grants of several files add up.
+    ///
+    /// # Errors
+    /// Where no grant is meant for it.
+    pub fn granted(&self, plugin: &str, digest: &str) -> Result<Permissions, NotGranted> {
+        let mut meant = self.grants.values().filter(|file| file.grant.plugin == plugin).peekable();
+        if meant.peek().is_none() {
+            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), pinned: None });
+        }
+        let others: Vec<&GrantFile> = meant.collect();
+        let ours: Vec<&&GrantFile> = others.iter().filter(|file| file.grant.is_for(digest)).collect();
+        if ours.is_empty() {
+            let pinned = others.iter().find_map(|file| file.grant.digest.clone());
+            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), pinned });
+        }
+        Ok(ours.iter().flat_map(|file| file.grant.allow.iter().cloned()).collect())
+    }
+
+    /// The file that the operator would edit, or write, to grant a plugin more.
+    pub fn file_for(&self, plugin: &str) -> PathBuf {
+        let existing = self.grants.iter().find(|(_, file)| file.grant.plugin == plugin);
+        match existing {
+            Some((_, GrantFile { path: Some(path), .. })) => path.clone(),
+            Some((name, _)) => self.home.join(GRANTS).join(name),
+            None => self.home.join(GRANTS).join(format!("{plugin}.toml")),
+        }
+    }
+
+    /// Whether what a plugin may propose is the default that comes with rkt.
+    pub fn is_default_for(&self, plugin: &str) -> bool {
+        self.grants.values().any(|file| file.grant.plugin == plugin && file.path.is_none())
+    }
+
+    fn read_grants(&mut self, directory: &Path) -> Result<(), PolicyError> {
+        let failed = |cause| PolicyError::Read { path: directory.to_owned(), cause };
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let is_file = entry.file_type().map_err(failed)?.is_file();
+            let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".toml")).map(str::to_owned)
+            else {
+                continue;
+            };
+            // A link may lead to where others can write.
+            if is_file && let Some(text) = read(&entry.path())? {
+                self.add_grant(name, &text, Some(entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_grant(&mut self, name: String, text: &str, path: Option<PathBuf>) -> Result<(), PolicyError> {
+        let grant = Grant::from_toml(text).map_err(|cause| PolicyError::Grant {
+            path: path.clone().unwrap_or_else(|| PathBuf::from(&name)),
+            cause,
+        })?;
+        self.grants.insert(name, GrantFile { grant, path });
+        Ok(())
+    }
+
+    fn add_flavors(&mut self, text: &str, path: &Path) -> Result<(), PolicyError> {
+        let flavors: Flavors =
+            toml::from_str(text).map_err(|cause| PolicyError::Flavors { path: path.to_owned(), cause })?;
+        self.flavors.default = flavors.default.or(self.flavors.default.take());
+        self.flavors.aliases.extend(flavors.aliases);
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, PolicyError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(PolicyError::Read { path: path.to_owned(), cause }),
+        Ok(text) => Ok(Some(text)),
+    }
+}
+
+/// A plugin that policy does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct NotGranted {
+    /// Its name.
+    pub plugin: String,
+    /// Where the operator could grant it something.
+    pub file: PathBuf,
+    /// The digest of the component that the name was granted to, where it is another.
+    pub pinned: Option<String>,
+}
+
+impl NotGranted {
+    fn text(&self) -> String {
+        match &self.pinned {
+            None => format!("plugin `{}` is granted nothing", self.plugin),
+            Some(digest) => format!("plugin `{}` is not the component that was granted ({digest})", self.plugin),
+        }
+    }
+}
+
+/// Why the operator's decisions cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// A file or directory.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A grant that is none.
+    #[error("the grant in {}", .path.display())]
+    Grant {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: GrantError,
+    },
+    /// A file about flavors that is none.
+    #[error("the flavors in {}", .path.display())]
+    Flavors {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: toml::de::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Defaults<'_> = Defaults {
+        grants: &[("plain.toml", "plugin = 'plain'\nallow = ['root']")],
+        flavors: "default = 'plain'\n[aliases]\n'old.aci' = 'plain'",
+    };
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn names(permissions: &Permissions) -> Vec<String> {
+        permissions.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_higher_file_of_the_same_name_replaces_a_lower_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (low, high) = (home.path().join("low"), home.path().join("high"));
+        let nowhere = home.path().join("nowhere");
+        let policy = Policy::read(&DEFAULTS, &[nowhere], &high).unwrap();
+        assert_eq!(names(&policy.granted("plain", "sha256:a").unwrap()), ["root"]);
+        assert!(policy.is_default_for("plain"));
+        assert_eq!(policy.file_for("plain"), high.join("plugins.d/plain.toml"));
+
+        write(&low.join("plugins.d/plain.toml"), "plugin = 'plain'\nallow = ['user']");
+        write(&high.join("plugins.d/more.toml"), "plugin = 'plain'\nallow = ['mask']");
+        write(&high.join("stage1.toml"), "default = 'other'\n[aliases]\n'new' = 'other'");
+        let policy = Policy::read(&DEFAULTS, &[low.clone(), high.clone()], &high).unwrap();
+        assert_eq!(names(&policy.granted("plain", "sha256:a").unwrap()), ["mask", "user"]);
+        assert!(!policy.is_default_for("plain"));
+        assert_eq!(policy.default_flavor(), Some("other"));
+        assert_eq!((policy.flavor("old.aci"), policy.flavor("new"), policy.flavor("x")), ("plain", "other", "x"));
+    }
+
+    #[test]
+    fn an_unknown_plugin_and_another_component_are_granted_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        write(&home.path().join("plugins.d/pin.toml"), "plugin = 'pin'\ndigest = 'sha256:a'\nallow = []");
+        let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+        assert!(policy.granted("pin", "sha256:a").is_ok());
+        let error = policy.granted("pin", "sha256:b").unwrap_err();
+        assert_eq!(error.to_string(), "plugin `pin` is not the component that was granted (sha256:a)");
+        let error = policy.granted("none", "sha256:b").unwrap_err();
+        assert_eq!(error.file, home.path().join("plugins.d/none.toml"));
+    }
+
+    #[test]
+    fn links_and_other_files_are_passed_over_and_mistakes_are_not() {
+        let home = tempfile::tempdir().unwrap();
+        let grants = home.path().join("plugins.d");
+        write(&grants.join("readme.txt"), "not a grant");
+        write(&home.path().join("elsewhere"), "plugin = 'evil'\nallow = ['root']");
+        std::os::unix::fs::symlink("../elsewhere", grants.join("evil.toml")).unwrap();
+        let read = || Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path());
+        assert!(read().unwrap().granted("evil", "sha256:a").is_err());
+        write(&grants.join("bad.toml"), "plugin = 'bad'\nallow = ['fly']");
+        assert!(read().unwrap_err().to_string().ends_with("plugins.d/bad.toml"));
+    }
+}

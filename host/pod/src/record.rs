@@ -1,0 +1,77 @@
+//! What was decided about a pod, kept in its directory: enough to explain it, to compare it with
+//! another plan, and to plan again, without the plugin that planned it.
+
+use std::collections::BTreeMap;
+
+use rkt_plan::{Answered, CheckedPlan, Permissions, Plan, Pod, Refusal};
+use serde::{Deserialize, Serialize};
+
+/// What was asked for, what was known, what was proposed, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The pod as its flavor saw it. It has no values of environment variables.
+    pub pod: Pod,
+    /// What was proposed, and by whom.
+    #[serde(flatten)]
+    pub proposal: Proposal,
+    /// What became of each request.
+    #[serde(skip_deserializing)]
+    pub answers: Vec<Answered>,
+}
+
+impl Record {
+    /// Its name in the pod's directory.
+    pub(crate) const FILE: &'static str = "record.json";
+
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a record has only text keys")
+    }
+
+    /// The plan, checked again.
+    ///
+    /// # Errors
+    /// Where this rkt refuses what the one that made the record allowed.
+    pub fn plan(&self) -> Result<CheckedPlan, Refusal> {
+        self.proposal.check(&self.pod)
+    }
+}
+
+/// A plan with all that is needed to judge it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who proposes.
+    pub plugin: PluginIdentity,
+    /// What the plugin asked about the host, and the answers; none: the host did not know the question.
+    pub facts: BTreeMap<String, Option<String>>,
+    /// Its words.
+    pub plan: Plan,
+    /// What its component says that it needs.
+    pub declared: Permissions,
+    /// What policy gives it.
+    pub granted: Permissions,
+}
+
+impl Proposal {
+    /// Judges the plan for a pod.
+    ///
+    /// # Errors
+    /// Everything that speaks against it.
+    pub fn check(&self, pod: &Pod) -> Result<CheckedPlan, Refusal> {
+        rkt_plan::check(pod, &self.plan, &self.declared, &self.granted)
+    }
+}
+
+/// Which plugin it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginIdentity {
+    /// Its name, by which policy knows it.
+    pub name: String,
+    /// Its content, as `sha256:HEX`.
+    pub digest: String,
+    /// How far it can be trusted not to reach beyond its words, such as `wasm`.
+    pub trust: String,
+}

@@ -1,0 +1,100 @@
+//! What a user asks for: images, and what is said about them. Nothing is resolved yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rkt_appc::app::WorkingDirectory;
+use rkt_appc::{AcName, ImageId, ImageManifest, Isolator, Mount, Owner, UnixId, Variable, Volume};
+use rkt_image::{Image, Peek};
+use rkt_sys::root::Root;
+
+pub use crate::environment::PodEnvironment;
+pub use crate::user::ImageFiles;
+
+/// A pod that is asked for.
+#[derive(Debug, Default)]
+pub struct PodRequest {
+    /// Its apps, in order.
+    pub apps: Vec<AppRequest>,
+    /// Its volumes; names are unique.
+    pub volumes: Vec<Volume>,
+    /// Mounts in every app, where the app has none of its own on that path.
+    pub mounts: Vec<Mount>,
+    /// Variables of every app.
+    pub environment: PodEnvironment,
+    /// The host name, where one is asked for.
+    pub hostname: Option<String>,
+    /// Options of the flavor.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// An app that is asked for: an image, and what is to be other than the image says.
+#[derive(Debug)]
+pub struct AppRequest {
+    /// What it is run from.
+    pub image: AppImage,
+    /// What the user says.
+    pub overrides: Overrides,
+}
+
+/// The image of an app.
+#[derive(Debug)]
+pub struct AppImage {
+    /// Its content.
+    pub id: ImageId,
+    /// What it says of itself.
+    pub manifest: ImageManifest,
+    /// Where its users are looked up.
+    pub files: ImageFiles,
+    /// Its rendered trees in the store, topmost first; none of an archive that was only looked into.
+    pub trees: Vec<PathBuf>,
+}
+
+impl AppImage {
+    /// An image in the store.
+    ///
+    /// # Errors
+    /// Where its files are gone.
+    pub fn stored(image: &Image) -> rkt_sys::Result<Self> {
+        let tree = image.rootfs();
+        Ok(Self {
+            id: image.info.id.clone(),
+            manifest: image.manifest.clone(),
+            files: ImageFiles::Tree(Root::open(&tree)?),
+            trees: vec![tree],
+        })
+    }
+
+    /// An archive that was looked into: enough to plan a pod, not to run it.
+    pub fn peeked(peek: Peek) -> Self {
+        let Peek { id, manifest, passwd, group } = peek;
+        Self { id, manifest, files: ImageFiles::Archive { passwd, group }, trees: Vec::new() }
+    }
+}
+
+/// What the user says about one app, instead of what its image says.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// Its name in the pod.
+    pub name: Option<AcName>,
+    /// The program, in the place of the image's program and arguments.
+    pub exec: Option<String>,
+    /// Arguments after the image's or the user's.
+    pub arguments: Vec<String>,
+    /// The user.
+    pub user: Option<Owner>,
+    /// The group.
+    pub group: Option<Owner>,
+    /// Further groups.
+    pub supplementary_gids: Option<Vec<UnixId>>,
+    /// Where it starts.
+    pub working_directory: Option<WorkingDirectory>,
+    /// Variables.
+    pub environment: Vec<Variable>,
+    /// Whether its root cannot be written to.
+    pub read_only_root: bool,
+    /// Volumes and where they are.
+    pub mounts: Vec<Mount>,
+    /// Limits and confinement.
+    pub isolators: Vec<Isolator>,
+}
