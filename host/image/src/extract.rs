@@ -185,6 +185,10 @@ impl Extraction {
             return Ok(Made::Refused("it is a hard link to something outside rootfs"));
         };
         let missing = Made::Refused("it is a hard link to nothing that came before it");
+        let no_file = Made::Refused("it is a hard link to something that is no file");
+        if target == Path::new("") {
+            return Ok(no_file);
+        }
         let (directory, target) = match self.root.open_parent(target) {
             Ok(found) => found,
             Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(missing),
@@ -197,7 +201,7 @@ impl Extraction {
         // Links to links are where tools disagree, and no image needs them.
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile | FileType::Fifo => {}
-            _ => return Ok(Made::Refused("it is a hard link to something that is no file")),
+            _ => return Ok(no_file),
         }
         let parent = &self.parent().directory;
         match rustix::fs::linkat(&directory, target, parent, name, AtFlags::empty()) {

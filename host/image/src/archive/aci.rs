@@ -39,10 +39,10 @@ pub(crate) fn read(
     let mut has_rootfs = false;
     while let Some(entry) = reader.next()? {
         if entry.path == Path::new("manifest") {
-            let read = read_manifest(&entry, reader.content(), limits)?;
-            if manifest.replace(read).is_some() {
+            if manifest.is_some() {
                 return Err(entry.refused("the archive holds it twice"));
             }
+            manifest = Some(read_manifest(&entry, reader.content(), limits)?);
         } else if let Ok(path) = entry.path.strip_prefix("rootfs") {
             if path == Path::new("") {
                 if entry.kind != Kind::Directory {

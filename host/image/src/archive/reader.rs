@@ -227,7 +227,7 @@ impl<'l, R: BufRead> Reader<'l, R> {
         while left > 0 {
             let available = self.input.fill_buf().map_err(ArchiveError::from_read)?.len();
             if available == 0 {
-                return Err(truncated(io::ErrorKind::UnexpectedEof.into()));
+                return Err(ArchiveError::Read(ended_early()));
             }
             let passed = available.min(usize::try_from(left).unwrap_or(usize::MAX));
             self.input.consume(passed);
@@ -274,7 +274,7 @@ impl<R: BufRead> BufRead for Content<'_, '_, R> {
         }
         let available = self.0.input.fill_buf()?;
         if available.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(ended_early());
         }
         Ok(&available[..available.len().min(left)])
     }
@@ -336,9 +336,10 @@ fn padding(size: u64) -> u64 {
 }
 
 fn truncated(error: io::Error) -> ArchiveError {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        let reason = "the archive ends before its last entry does";
-        return ArchiveError::Read(io::Error::new(error.kind(), reason));
-    }
-    ArchiveError::from_read(error)
+    let ended = error.kind() == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
+    ArchiveError::from_read(if ended { ended_early() } else { error })
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends before its last entry does")
 }
