@@ -1,0 +1,410 @@
+//! The real program, with a data directory and configuration of its own for each test.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::aci::{AciBuilder, Compression};
+use crate::wait::{wait_for, wait_until};
+use crate::{images, process};
+
+/// How a directory of a test's is called; the check for leftovers looks for it.
+pub const PREFIX: &str = "rkt-test-";
+
+/// The program under test: `RKT_TEST_BIN`, or what `cargo xtask build` makes.
+///
+/// # Panics
+/// There is none: nothing is skipped because something was not built.
+pub fn binary() -> PathBuf {
+    let binary =
+        std::env::var_os("RKT_TEST_BIN").map_or_else(|| crate::workspace().join("target/rkt/bin/rkt"), Into::into);
+    assert!(binary.is_file(), "{} is not there: run `cargo xtask build` first", binary.display());
+    binary
+}
+
+/// rkt, with directories that are this value's own and go with it.
+#[derive(Debug)]
+pub struct Rkt {
+    home: TempDir,
+    options: Vec<OsString>,
+}
+
+impl Default for Rkt {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Rkt {
+    /// With an empty data directory and no configuration but the built-in one. Unsigned images are
+    /// accepted, since none here is signed.
+    pub fn new() -> Self {
+        let mut rkt = Self::strict_about_images();
+        rkt.options.push("--insecure-options=image".into());
+        rkt
+    }
+
+    /// Without any insecure option.
+    pub fn strict_about_images() -> Self {
+        let home = tempfile::Builder::new().prefix(PREFIX).tempdir().expect("a temporary directory can be made");
+        let options =
+            [("dir", "data"), ("system-config", "system"), ("local-config", "local"), ("user-config", "user")]
+                .iter()
+                .map(|(option, directory)| {
+                    let path = home.path().join(directory);
+                    fs::create_dir(&path).expect("it is new");
+                    let mut option = OsString::from(format!("--{option}="));
+                    option.push(path);
+                    option
+                })
+                .collect();
+        Self { home, options }
+    }
+
+    /// The directory that all else of this value is in, for files of the test itself.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Writes a policy file for a plugin into the user's configuration.
+    pub fn grant(&self, plugin: &str, allow: &[String]) {
+        let directory = self.home.path().join("user/plugins.d");
+        fs::create_dir_all(&directory).expect("the directory is ours");
+        let list: Vec<String> = allow.iter().map(|permission| format!("{permission:?}")).collect();
+        let text = format!("plugin = {plugin:?}\nallow = [{}]\n", list.join(", "));
+        fs::write(directory.join(format!("{plugin}.toml")), text).expect("the directory is ours");
+    }
+
+    /// Writes an image into the home directory; the path of its file.
+    pub fn image(&self, name: &str, image: &AciBuilder) -> String {
+        let path = self.home().join(format!("{name}.aci"));
+        image.write(&path, Compression::None);
+        path.to_str().expect("temporary directories have names of ASCII").to_owned()
+    }
+
+    /// Writes an image that runs the probe with these words; the path of its file.
+    pub fn probe<'a>(&self, name: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+        self.image(name, &images::probe(name).exec(["/probe"].into_iter().chain(words)))
+    }
+
+    /// A command with the global options and these words, its environment as small as a program's can
+    /// be, and nothing to read.
+    pub fn command<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
+        let mut command = Command::new(binary());
+        command.args(&self.options).args(words).stdin(Stdio::null());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(self.home());
+        command
+    }
+
+    /// The program and its arguments for words, for tests that start it by way of another program.
+    pub fn words<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Vec<OsString> {
+        let command = self.command(words);
+        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_owned).collect()
+    }
+
+    /// Runs it to its end.
+    pub fn run<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Output {
+        Output::of(&mut self.command(words))
+    }
+
+    /// Starts a pod with `rkt run` and these words, and waits until all of its apps are up.
+    pub fn start<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Running<'_> {
+        let running = self.start_unready(words);
+        wait_until("the pod to be ready", || {
+            assert!(running.is_up(), "it ended before it was ready:\n{}", running.read());
+            running.is_ready()
+        });
+        running
+    }
+
+    /// Starts a pod with `rkt run` and these words, and waits for its UUID only.
+    pub fn start_unready<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Running<'_> {
+        let saved = tempfile::Builder::new().prefix("uuid-").tempdir_in(self.home()).expect("home is ours").keep();
+        let mut option = OsString::from("--uuid-file-save=");
+        option.push(saved.join("uuid"));
+        let mut all = vec![OsString::from("run"), option];
+        all.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        let mut command = self.command(&all);
+        command.stdout(File::create(saved.join("stdout")).expect("home is ours"));
+        command.stderr(File::create(saved.join("stderr")).expect("home is ours"));
+        let child = command.spawn().expect("rkt can be executed");
+        let mut running = Running { rkt: self, child, uuid: String::new(), saved };
+        running.uuid = wait_for("a UUID", || {
+            let uuid = fs::read_to_string(running.saved.join("uuid")).unwrap_or_default();
+            assert!(running.is_up() || uuid.len() >= 36, "no UUID:\n{}", running.read());
+            (uuid.len() >= 36).then(|| uuid.trim_end().to_owned())
+        });
+        running
+    }
+
+    /// A pod's directory, in whatever state it is.
+    pub fn pod(&self, uuid: &str) -> Option<PathBuf> {
+        ["embryo", "prepare", "prepared", "run", "exited-garbage", "garbage"]
+            .iter()
+            .map(|state| self.data().join("pods").join(state).join(uuid))
+            .find(|path| path.is_dir())
+    }
+
+    /// The UUIDs of all pods, in whatever state.
+    pub fn pods(&self) -> Vec<String> {
+        let states = fs::read_dir(self.data().join("pods")).into_iter().flatten().flatten();
+        states
+            .flat_map(|state| fs::read_dir(state.path()).into_iter().flatten().flatten())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
+    /// The one pod as `rkt list --format=json` has it.
+    ///
+    /// # Panics
+    /// There is not exactly one.
+    pub fn the_pod(&self) -> serde_json::Value {
+        let listed = self.run(["list", "--format=json"]).succeeds().json();
+        let pods = listed.as_array().expect("a list");
+        assert_eq!(pods.len(), 1, "{listed}");
+        pods[0].clone()
+    }
+
+    /// Collects all garbage and asserts that nothing of any pod is left, anywhere.
+    pub fn collect(&self) {
+        self.run(["gc", "--grace-period=0s", "--expire-prepared=0s"]).succeeds();
+        self.assert_no_pods();
+    }
+
+    /// Asserts that there is no pod, no process and no control group of one.
+    ///
+    /// # Panics
+    /// There is.
+    pub fn assert_no_pods(&self) {
+        assert_eq!(self.pods(), Vec::<String>::new(), "pods are left");
+        self.assert_nothing_lives();
+    }
+
+    /// Asserts that no process has anything of this value's data open or mounted.
+    ///
+    /// # Panics
+    /// One has.
+    pub fn assert_nothing_lives(&self) {
+        let left: Vec<String> =
+            self.processes().into_iter().map(|pid| format!("{pid} {}", process::name(pid))).collect();
+        assert!(left.is_empty(), "processes are left: {left:?}");
+    }
+
+    /// Every process that has something of this value's data open or mounted.
+    pub fn processes(&self) -> Vec<u32> {
+        process::that_use(&self.data())
+    }
+}
+
+impl Drop for Rkt {
+    /// A test that failed must not leave its pods running.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.processes().into_iter().for_each(|pid| process::signal(pid, Signal::KILL));
+            let _ = self.command(["gc", "--grace-period=0s", "--expire-prepared=0s"]).output();
+        } else {
+            self.assert_nothing_lives();
+        }
+    }
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its exit code or signal.
+    pub status: ExitStatus,
+    /// All that it wrote to standard output; what is not UTF-8 replaced.
+    pub stdout: String,
+    /// Likewise to standard error.
+    pub stderr: String,
+}
+
+#[expect(clippy::return_self_not_must_use, reason = "assertions hand the output on for whoever looks further")]
+impl Output {
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// It cannot be executed.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts that it ended with this code.
+    #[track_caller]
+    pub fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "signal {:?}\n{self}", self.status.signal());
+        self
+    }
+
+    /// Asserts that it succeeded.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.ends_with(0)
+    }
+
+    /// Asserts that it is a refusal: the general failure code, and these words on standard error.
+    #[track_caller]
+    pub fn refuses(self, words: &[&str]) -> Self {
+        let refused = self.ends_with(254);
+        for word in words {
+            assert!(refused.stderr.contains(word), "{word:?} is not in what it says:\n{refused}");
+        }
+        assert!(!refused.stderr.contains("panicked"), "{refused}");
+        refused
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    /// It is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+
+    /// What an app wrote to standard output, a line each: as it wrote it, or without the time, name and
+    /// process id that a log puts before each line.
+    pub fn lines_of(&self, app: &str) -> Vec<String> {
+        lines_of(&self.stdout, app)
+    }
+
+    /// The same of its standard error.
+    pub fn errors_of(&self, app: &str) -> Vec<String> {
+        lines_of(&self.stderr, app)
+    }
+}
+
+fn lines_of(text: &str, app: &str) -> Vec<String> {
+    text.lines().filter_map(|line| without_prefix(line.trim_end_matches('\r'), app)).map(str::to_owned).collect()
+}
+
+/// `[ 28959.906955] hello[4]: Hello` is `Hello`. A line without such a prefix is as it is; one with
+/// another app's name is none.
+fn without_prefix<'l>(line: &'l str, app: &str) -> Option<&'l str> {
+    let Some((time, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else { return Some(line) };
+    if time.trim().parse::<f64>().is_err() {
+        return Some(line);
+    }
+    let (who, text) = rest.split_once("]: ").or_else(|| Some((rest.strip_suffix("]:")?, "")))?;
+    let (name, pid) = who.split_once('[')?;
+    (name == app && pid.parse::<u32>().is_ok()).then_some(text)
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// A pod that runs beside the test. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Running<'r> {
+    rkt: &'r Rkt,
+    child: Child,
+    /// The pod's UUID.
+    pub uuid: String,
+    /// The directory with what it writes.
+    saved: PathBuf,
+}
+
+impl Running<'_> {
+    /// The process that `rkt run` is: from the command line to the end of the pod.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The pod's directory.
+    ///
+    /// # Panics
+    /// There is none any more.
+    pub fn directory(&self) -> PathBuf {
+        self.rkt.pod(&self.uuid).expect("the pod has a directory")
+    }
+
+    /// The process of init, once it is known.
+    pub fn init(&self) -> u32 {
+        wait_for("the process id of init", || {
+            fs::read_to_string(self.directory().join("pid")).ok()?.trim_end().parse().ok()
+        })
+    }
+
+    /// Whether all of its apps have been started.
+    pub fn is_ready(&self) -> bool {
+        let status = self.rkt.pod(&self.uuid).map(|pod| pod.join("stage1/rootfs/rkt/supervisor-status"));
+        status.and_then(|status| fs::read_link(status).ok()).is_some_and(|target| target == Path::new("ready"))
+    }
+
+    /// Whether the process is there and has not ended.
+    pub fn is_up(&self) -> bool {
+        process::lives(self.child.id())
+    }
+
+    /// What it wrote to both outputs until now.
+    pub fn read(&self) -> String {
+        let read = |name| fs::read(self.saved.join(name)).unwrap_or_default();
+        let all = [read("stdout"), read("stderr")].concat();
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// Waits until it has written a text.
+    pub fn says(&self, text: &str) {
+        wait_until(&format!("the pod to say {text:?}"), || {
+            let ended = !self.is_up();
+            let said = self.read();
+            assert!(said.contains(text) || !ended, "it ended without saying {text:?}:\n{said}");
+            said.contains(text)
+        });
+    }
+
+    /// Sends a signal to the process of `rkt run`.
+    pub fn signal(&self, signal: Signal) {
+        process::signal(self.child.id(), signal);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not come by the deadline.
+    pub fn wait(mut self) -> Output {
+        let child = &mut self.child;
+        let status = wait_for("the pod to end", || child.try_wait().expect("it is our child"));
+        let read = |name| String::from_utf8_lossy(&fs::read(self.saved.join(name)).unwrap_or_default()).into_owned();
+        Output { status, stdout: read("stdout"), stderr: read("stderr") }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logs_prefix_is_taken_off_and_other_apps_lines_left_out() {
+        let text =
+            "[ 28959.906955] hello[4]: Hello\n[28959.906955] other[5]: x\nraw\n[note] kept\n[ 1.000000] hello[4]: \n";
+        assert_eq!(lines_of(text, "hello"), ["Hello", "raw", "[note] kept", ""]);
+    }
+}
