@@ -1,1 +1,35 @@
-//! (being built)
+//! Running plugins: each in a process of its own that has given up every right before the plugin's
+//! code is loaded.
+//!
+//! [`Planner::start`] starts such a process, [`Planner::plan`] asks it for a plan. The process is the
+//! same program, which calls [`run_caged`] when it is called [`PROGRAM_NAME`]. What comes out is a
+//! plan as it was spoken; `rkt-plan` checks it. What must never be here: anything that changes the
+//! host, or that believes a plan.
+//!
+//! [`cage`], [`engine`] and [`artifact`] are shared with the compiler program.
+
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod artifact;
+pub mod cage;
+mod child;
+mod contract;
+pub mod engine;
+mod error;
+mod failure;
+mod limits;
+mod load;
+mod message;
+mod planner;
+mod plugin;
+mod refusal;
+mod run;
+
+pub use child::{PROGRAM_NAME, run_caged};
+pub use error::{End, Error};
+pub use failure::Failure;
+pub use limits::Limits;
+pub use planner::{Facts, Planned, Planner};
+pub use plugin::{MAX_COMPONENT, Plugin, PluginError};
+pub use refusal::{CONTRACT, PACKAGE, Refusal};

@@ -1,0 +1,136 @@
+//! The contract from the host's side: what a plugin is told about its pod, and how the words that it
+//! speaks become a plan.
+//!
+//! Nothing is judged here. A word is written down as it came; [`rkt_plan::check`] gives it meaning
+//! later, in another process. Only its size is counted at once.
+
+use std::collections::HashMap;
+use std::io;
+
+use rkt_plan::{Plan, Pod, requests};
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::failure::Failure;
+use crate::limits::Limits;
+
+mod pods;
+mod words;
+
+/// Handles that plugins hold. Each is an index into a [`Session`]; there is one pod and one plan.
+#[allow(unreachable_pub, reason = "the generated code re-exports them")]
+pub(crate) mod handles {
+    /// The pod.
+    pub struct Pod;
+    /// An app of the pod.
+    pub struct App;
+    /// A place that was named.
+    pub struct Place;
+    /// The plan.
+    pub struct Plan;
+    /// The plan of an app that was named.
+    pub struct AppPlan;
+}
+
+#[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code")]
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "stage1",
+        imports: { default: trappable },
+        with: {
+            "rkt:plugin/pods.pod": super::handles::Pod,
+            "rkt:plugin/pods.app": super::handles::App,
+            "rkt:plugin/places.place": super::handles::Place,
+            "rkt:plugin/plans.plan": super::handles::Plan,
+            "rkt:plugin/plans.app-plan": super::handles::AppPlan,
+        },
+    });
+}
+
+/// Answers a question about the host.
+pub(crate) type Ask = Box<dyn FnMut(&str) -> io::Result<Option<String>>>;
+
+/// One call of a plugin: the pod that it plans, and the plan so far.
+pub(crate) struct Session {
+    pod: Pod,
+    requests: Vec<String>,
+    plan: Plan,
+    /// Places named so far.
+    places: Vec<rkt_plan::Place>,
+    /// Apps whose plan was asked for so far.
+    planned: Vec<String>,
+    ask: Ask,
+    answers: HashMap<String, Option<String>>,
+    pub(crate) limits: Limits,
+    texts: usize,
+}
+
+impl Session {
+    pub(crate) fn new(pod: Pod, limits: Limits, ask: Ask) -> Self {
+        let requests = requests(&pod).into_iter().map(|request| request.id).collect();
+        Self {
+            pod,
+            requests,
+            plan: Plan::default(),
+            places: Vec::new(),
+            planned: Vec::new(),
+            ask,
+            answers: HashMap::new(),
+            limits,
+            texts: 0,
+        }
+    }
+
+    pub(crate) fn into_plan(self) -> Plan {
+        self.plan
+    }
+
+    /// Counts the texts of a word against the limits.
+    fn count<'t>(&mut self, word: &str, texts: impl IntoIterator<Item = &'t str>) -> Result<(), Failure> {
+        // Each text costs its place in a list too, so that a list of empty ones is not free.
+        let bytes = texts.into_iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        if bytes > self.limits.text {
+            return Err(Failure::Text { word: word.to_owned(), limit: self.limits.text });
+        }
+        self.texts += bytes;
+        if self.texts > self.limits.texts {
+            return Err(Failure::Texts { limit: self.limits.texts });
+        }
+        Ok(())
+    }
+
+    /// Whether one more thing of a kind fits.
+    fn room_for_word(&self, so_far: usize) -> Result<(), Failure> {
+        if so_far < self.limits.words { Ok(()) } else { Err(Failure::Words { limit: self.limits.words }) }
+    }
+
+    /// The answer to a question, asked once.
+    fn fact(&mut self, name: String) -> Result<Option<String>, wasmtime::Error> {
+        if let Some(answer) = self.answers.get(&name) {
+            return Ok(answer.clone());
+        }
+        if self.answers.len() >= self.limits.questions {
+            return Err(Failure::Questions { limit: self.limits.questions }.into());
+        }
+        self.count("fact", [name.as_str()])?;
+        let answer = (self.ask)(&name)?;
+        self.answers.insert(name, answer.clone());
+        Ok(answer)
+    }
+}
+
+/// Offers the contract to components.
+pub(crate) fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    session: fn(&mut T) -> &mut Session,
+) -> wasmtime::Result<()> {
+    bindings::Stage1::add_to_linker::<_, HasSelf<Session>>(linker, session)
+}
+
+impl bindings::rkt::plugin::facts::Host for Session {
+    fn fact(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Session::fact(self, name)
+    }
+}
+
+impl bindings::rkt::plugin::problems::Host for Session {}

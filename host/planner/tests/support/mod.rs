@@ -1,0 +1,83 @@
+//! What the tests of this crate share: pods, plugins, and the program that is a planner.
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use rkt_plan::{App, Asked, Credentials, Origin, Pod};
+use rkt_planner::{Facts, Plugin};
+
+/// A pod whose apps ask for nothing but to run as root.
+pub fn pod(apps: &[&str]) -> Pod {
+    Pod {
+        uuid: "b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned(),
+        hostname: None,
+        apps: apps.iter().map(|name| app(name)).collect(),
+        settings: BTreeMap::new(),
+    }
+}
+
+fn app(name: &str) -> App {
+    App {
+        name: name.to_owned(),
+        user: Asked { value: Credentials { uid: 0, gid: 0, groups: Vec::new() }, by: Origin::Image },
+        read_only_root: None,
+        volumes: Vec::new(),
+        limits: BTreeMap::new(),
+        capabilities: None,
+        seccomp: None,
+        no_new_privileges: None,
+        oom_score: None,
+    }
+}
+
+/// Answers by name.
+#[derive(Default)]
+pub struct Answers(BTreeMap<String, String>);
+
+impl Answers {
+    pub fn with(mut self, name: &str, answer: &str) -> Self {
+        self.0.insert(name.to_owned(), answer.to_owned());
+        self
+    }
+}
+
+impl Facts for Answers {
+    fn fact(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+}
+
+/// Where cargo builds to.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+}
+
+/// The program that is a planner: `examples/planner.rs`.
+pub fn program() -> PathBuf {
+    built("release/examples/planner")
+}
+
+/// The compiler program, by `cargo xtask build`.
+pub fn compiler() -> PathBuf {
+    built("rkt/libexec/rkt/compiler")
+}
+
+/// A shipped flavor's component, by `cargo xtask build`.
+pub fn component(flavor: &str) -> Vec<u8> {
+    std::fs::read(built(&format!("wasm32-unknown-unknown/release/rkt_{flavor}.wasm"))).unwrap()
+}
+
+fn built(file: &str) -> PathBuf {
+    let path = target().join(file);
+    assert!(path.exists(), "{} is missing: run `cargo xtask build` first", path.display());
+    path
+}
+
+/// A shipped flavor.
+pub fn shipped(flavor: &str) -> Plugin {
+    let artifact = std::fs::read(built(&format!("rkt/flavors/{flavor}.artifact"))).unwrap();
+    Plugin::embedded(flavor, artifact.leak()).unwrap()
+}
