@@ -22,10 +22,19 @@ pub const PREFIX: &str = "rkt-test-";
 /// # Panics
 /// There is none: nothing is skipped because something was not built.
 pub fn binary() -> PathBuf {
-    let binary =
-        std::env::var_os("RKT_TEST_BIN").map_or_else(|| crate::workspace().join("target/rkt/bin/rkt"), Into::into);
-    assert!(binary.is_file(), "{} is not there: run `cargo xtask build` first", binary.display());
-    binary
+    std::env::var_os("RKT_TEST_BIN").map_or_else(|| built("rkt/bin/rkt").into(), PathBuf::from)
+}
+
+/// The path of something that `cargo xtask build` or `cargo xtask test` makes, by its path in cargo's
+/// target directory.
+///
+/// # Panics
+/// It is not there.
+pub fn built(file: &str) -> String {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace().join("target"), PathBuf::from);
+    let path = target.join(file);
+    assert!(path.is_file(), "{} is not there: run `cargo xtask build` first", path.display());
+    path.into_os_string().into_string().expect("the workspace has a name that is text")
 }
 
 /// rkt, with directories that are this value's own and go with it.

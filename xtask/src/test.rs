@@ -6,11 +6,16 @@ use crate::build;
 use crate::setup;
 use crate::shell::{self, Failure, step};
 use crate::tree::Tree;
+use crate::wasm::WasmToolchain;
 
 /// Sets up, builds, tests, and looks for what was left on the host.
 pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
     setup::for_tests()?;
     build::run_steps(tree)?;
+    step("a plugin that does what none should, for the tests", || {
+        let package = ["--release", "--locked", "--package", "rkt-hostile"];
+        shell::run(WasmToolchain::find(tree)?.cargo(tree).args(package))
+    })?;
     lint(tree)?;
     let before = tree.target("leftovers-before.json");
     step("the tests, compiled", || shell::run(tests(tree).arg("--no-run")))?;
