@@ -192,6 +192,9 @@ fn is_path(text: &str) -> bool {
 fn name(text: &str) -> Result<Reference, ReferenceError> {
     let invalid = |reason| ReferenceError::Invalid { text: text.to_owned(), reason };
     let invalid_name = |cause| ReferenceError::InvalidName { text: text.to_owned(), cause };
+    if text.contains("://") {
+        return Err(invalid("images do not come by URLs of this scheme"));
+    }
     let mut parts = text.split(',');
     let name = parts.next().unwrap_or_default();
     let (name, version) = match name.split_once(':') {
@@ -236,5 +239,81 @@ fn host_arch() -> &'static str {
         "arm" => "armv7l",
         "powerpc64" => "ppc64le",
         same => same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str, labels: &[(&str, &str)]) -> Reference {
+        let label = |(name, value): &(&str, &str)| Label { name: name.parse().unwrap(), value: (*value).to_owned() };
+        let labels: Vec<Label> = labels.iter().map(label).collect();
+        Reference::Name { name: name.parse().unwrap(), labels: Labels::try_from(labels).unwrap() }
+    }
+
+    fn elsewhere(kind: Elsewhere, text: &str) -> Reference {
+        Reference::Elsewhere { kind, text: text.to_owned() }
+    }
+
+    #[test]
+    fn references_are_told_apart_in_rkts_order() {
+        let file = |path: &str| Reference::File(PathBuf::from(path));
+        let table = [
+            ("sha512-0a", Reference::Id("sha512-0a".into())),
+            ("sha512-", Reference::Id("sha512-".into())),
+            ("sha512-xyz", name("sha512-xyz", &[])),
+            ("/a", file("/a")),
+            ("/a:b", file("/a:b")),
+            ("./a", file("./a")),
+            ("../a", file("../a")),
+            ("a/b.aci", file("a/b.aci")),
+            ("file:///a/b.aci", file("/a/b.aci")),
+            ("file:a.aci", file("a.aci")),
+            // There is a file of this name where tests run.
+            ("Cargo.toml", file("Cargo.toml")),
+            ("src", name("src", &[])),
+            ("example.com/a", name("example.com/a", &[])),
+            ("example.com/a:1.0", name("example.com/a", &[("version", "1.0")])),
+            ("a:v1", name("a", &[("version", "v1")])),
+            ("a:1,os=linux,arch=amd64", name("a", &[("version", "1"), ("os", "linux"), ("arch", "amd64")])),
+            ("http://example.com/a.aci", elsewhere(Elsewhere::Http, "http://example.com/a.aci")),
+            ("HTTPS://example.com/a.aci", elsewhere(Elsewhere::Https, "HTTPS://example.com/a.aci")),
+            ("docker://redis", elsewhere(Elsewhere::Docker, "docker://redis")),
+            ("docker:redis", elsewhere(Elsewhere::Docker, "docker:redis")),
+            ("cimd:aci-archive:v=0:x", elsewhere(Elsewhere::Cimd, "cimd:aci-archive:v=0:x")),
+        ];
+        for (text, reference) in table {
+            assert_eq!(Reference::parse(text).unwrap(), reference, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_image_is_refused() {
+        for text in [
+            "",
+            "Example.com/A",
+            "a b",
+            "a:",
+            "a:1:2",
+            "a:1,os",
+            "a,os=",
+            "a,os=a,os=b",
+            "a,name=b",
+            "a:1,version=2",
+            "file:",
+            "file://host/a.aci",
+            "ftp://example.com/a.aci",
+        ] {
+            assert!(Reference::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_means_an_image_for_this_host_unless_it_says_otherwise() {
+        let Reference::Name { labels, .. } = name("a", &[("arch", "s390x")]) else { unreachable!() };
+        let labels = for_this_host(&labels);
+        assert_eq!((labels.get("os"), labels.get("arch")), (Some("linux"), Some("s390x")));
+        assert_eq!(for_this_host(&Labels::default()).get("arch"), Some(host_arch()));
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rkt_appc::Labels;
-use rkt_image::{Policy, Store, StoreError, Verification, peek};
+use rkt_image::{Policy, Reference, ReferenceError, Store, StoreError, Verification, peek};
 use support::{Block, Fixture, MANIFEST, Tar, chain};
 
 /// The SHA-512 of the archive that `plain` makes, by `sha512sum`.
@@ -43,6 +43,12 @@ fn read_all(mut reader: impl std::io::Read) -> Vec<u8> {
     bytes
 }
 
+fn zstd_with_checksum(archive: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::read::Encoder::new(archive, 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    read_all(encoder)
+}
+
 /// The archive in each form that an ACI may have.
 fn forms(archive: &[u8]) -> [(&'static str, Vec<u8>); 5] {
     [
@@ -50,7 +56,7 @@ fn forms(archive: &[u8]) -> [(&'static str, Vec<u8>); 5] {
         ("gzip", read_all(flate2::read::GzEncoder::new(archive, flate2::Compression::fast()))),
         ("bzip2", read_all(bzip2::read::BzEncoder::new(archive, bzip2::Compression::fast()))),
         ("xz", read_all(liblzma::read::XzEncoder::new(archive, 1))),
-        ("zstd", read_all(zstd::stream::read::Encoder::new(archive, 1).unwrap())),
+        ("zstd", zstd_with_checksum(archive)),
     ]
 }
 
@@ -250,6 +256,30 @@ fn a_name_gives_the_image_imported_last_that_has_the_labels() {
     assert!(matches!(store.find("example.com/a", &version("3")), Err(StoreError::NoSuchName(_))));
     assert!(matches!(store.find("example.com", &Labels::default()), Err(StoreError::NoSuchName(_))));
     assert_eq!(store.list().unwrap().len(), 2);
+}
+
+#[test]
+fn a_reference_gives_its_image_and_a_name_only_where_it_was_vouched_for() {
+    let fixture = Fixture::new();
+    let file = fixture.write(&plain());
+    let resolve = |text: &str, verification| {
+        let reference = Reference::parse(text).unwrap();
+        fixture.store().resolve(&reference, verification, &Policy::default(), &mut |_| {})
+    };
+    let image = resolve(file.to_str().unwrap(), Verification::Waived).unwrap();
+    let id = image.info.id.as_str();
+    for text in [id, &id[..12]] {
+        // An ID names the content, so nobody needs to vouch for it.
+        assert_eq!(resolve(text, Verification::Required).unwrap().info, image.info);
+    }
+    for text in ["example.com/a", "example.com/a:1", "example.com/a,version=1"] {
+        assert_eq!(resolve(text, Verification::Waived).unwrap().info, image.info);
+        let error = resolve(text, Verification::Required).unwrap_err();
+        assert!(matches!(error, ReferenceError::SignatureRequired(_)), "{error}");
+    }
+    let error = resolve("docker://redis", Verification::Waived).unwrap_err();
+    assert!(error.to_string().contains("Docker registries are not supported"), "{error}");
+    assert!(resolve("example.com/a:2", Verification::Waived).is_err());
 }
 
 #[test]

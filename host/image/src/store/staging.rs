@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rkt_sys::lock::Lock;
@@ -22,7 +23,8 @@ impl Staging {
     /// A new one in `parent`.
     pub(super) fn create(parent: &Path) -> io::Result<Self> {
         loop {
-            let path = tempfile::Builder::new().prefix("import-").tempdir_in(parent)?.keep();
+            let private = fs::Permissions::from_mode(0o700);
+            let path = tempfile::Builder::new().prefix("import-").permissions(private).tempdir_in(parent)?.keep();
             let directory = match open_directory(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 directory => directory?,
