@@ -17,6 +17,9 @@ use crate::{images, process};
 /// How a directory of a test's is called; the check for leftovers looks for it.
 pub const PREFIX: &str = "rkt-test-";
 
+/// The flavors that come with rkt, as flags: what has to hold for one has to hold for each.
+pub const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
+
 /// The program under test: `RKT_TEST_BIN`, or what `cargo xtask build` makes.
 ///
 /// # Panics
@@ -383,6 +386,12 @@ impl Running<'_> {
     /// Sends a signal to the process of `rkt run`.
     pub fn signal(&self, signal: Signal) {
         process::signal(self.child.id(), signal);
+    }
+
+    /// Asks it to end, as a supervisor does, and waits for its end.
+    pub fn end(self) -> Output {
+        self.signal(Signal::TERM);
+        self.wait()
     }
 
     /// Waits for its end.

@@ -7,10 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use rkt_tests::elf::{Argument, Door, Program};
-use rkt_tests::{Output, Rkt, images, process, wait_until};
+use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_until};
 use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
 
 #[test]
 fn r10_no_capability_is_inheritable_or_ambient() {
@@ -81,8 +79,7 @@ fn r13_the_control_socket_is_roots_and_no_name_of_ours_is_in_the_abstract() {
         }
         rkt.run(["status", &pod.uuid]).succeeds();
         assert_eq!(rkt.run(["enter", &pod.uuid, "/probe", "say", "on"]).succeeds().stdout, "on\n", "{flavor}");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }
@@ -179,8 +176,7 @@ fn r16_others_see_nothing_of_images_and_pods() {
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "find"]).arg(rkt.data()).args(["-name", "secret"]);
     let output = Output::of(&mut nobody);
     assert_eq!(output.stdout, "", "{output}");
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.collect();
 }
 
@@ -265,8 +261,7 @@ fn r20_a_flood_of_enters_leaves_the_pod_as_it_was() {
         wait_until("monitor and init to have closed all", || {
             descriptors(pod.pid()) <= before && descriptors(pod.init()) <= init_before
         });
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }
@@ -294,8 +289,7 @@ fn r21_a_secret_is_in_no_argument_and_in_no_file_that_others_read() {
         let mut find = Command::new("find");
         find.arg(rkt.data()).args(["-type", "f", "-perm", "/o+r", "-exec", "grep", "-l", secret, "{}", "+"]);
         assert_eq!(Output::of(&mut find).stdout, "", "{flavor}: in a file that others can read");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }

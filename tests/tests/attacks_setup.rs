@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rkt_tests::{Rkt, binary, images};
-use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
+use rkt_tests::{FLAVORS, Rkt, binary, images};
 
 /// The programs of rkt that are installed, with all of their bytes.
 fn programs() -> Vec<(PathBuf, Vec<u8>)> {
@@ -39,8 +36,7 @@ fn r1_the_runtimes_programs_cannot_be_written_to_from_a_pod() {
     let pod = rkt.start([&image, "--exec=/bin/sleep", "--", "600"]);
     let entered = rkt.run(["enter", &pod.uuid, "/bin/sh", "-c", script]).succeeds();
     assert_eq!(entered.stdout, "tried\n", "{entered}");
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     // In fly the app is root on the host, and yet the program that runs beside it is read-only.
     let output = rkt.run([
         "run",

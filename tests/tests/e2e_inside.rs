@@ -5,9 +5,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use rkt_tests::{Output, Rkt, images, process};
+use rkt_tests::{FLAVORS, Output, Rkt, images, process};
 
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
 /// The fourteen capabilities of `container`, as /proc shows them.
 const DEFAULT_CAPABILITIES: &str = "00000000a80425fb";
 const NONE: &str = "0000000000000000";

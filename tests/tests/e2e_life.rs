@@ -6,10 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use rkt_tests::{Output, Rkt, images, process, wait_until};
+use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_until};
 use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
 
 fn keys(value: &serde_json::Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -39,8 +37,7 @@ fn a_running_pod_is_listed_and_its_status_told() {
             status.stdout.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name)).collect();
         assert_eq!(names, ["state", "created", "started", "networks", "pid", "exited"], "{status}");
         assert!(status.stdout.contains("state=running\n") && status.stdout.contains("exited=false\n"), "{status}");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }
@@ -70,8 +67,7 @@ fn the_keys_of_json_are_those_that_clients_know() {
         (Some(pod.uuid.as_str()), 1),
         "{status}"
     );
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     let ended = rkt.the_pod();
     assert_eq!(
         (ended["state"].as_str(), ended["apps"][0]["state"].as_str()),
@@ -166,8 +162,7 @@ fn a_running_pod_is_not_removed_or_collected() {
         .refuses(&[&format!(r#"pod "{}" is currently running"#, pod.uuid), "failed to remove one or more pods"]);
     rkt.run(["gc", "--grace-period=0s"]).succeeds();
     assert!(pod.is_up());
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.collect();
 }
 
@@ -219,8 +214,7 @@ fn what_is_entered_has_the_rights_of_the_app_and_no_more() {
             let entered = rkt.run(["enter", &pod.uuid, "/probe"].into_iter().chain(look)).succeeds();
             let by_entered = without_pipes(&entered.stdout.lines().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(by_entered, by_app, "{flavor} {user}");
-            pod.signal(Signal::TERM);
-            pod.wait();
+            pod.end();
             rkt.collect();
         }
     }
@@ -253,8 +247,7 @@ fn enter_carries_input_output_errors_and_the_exit_code() {
         rkt.run(["enter", "--app=other", &pod.uuid, "/bin/true"]).refuses(&["other"]);
         let missing = rkt.run(["enter", &pod.uuid, "/missing"]);
         assert!(!missing.status.success() && missing.stderr.contains("/missing"), "{missing}");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }
@@ -270,8 +263,7 @@ fn enter_needs_to_know_which_app_and_a_running_pod() {
     let refused = refused.refuses(&["pod contains multiple apps:", r#"specify app using "rkt enter --app= ...""#]);
     assert!(refused.stderr.contains("\tone\n") && refused.stderr.contains("\ttwo\n"), "{refused}");
     assert_eq!(rkt.run(["enter", "--app=two", &uuid, "/probe", "say", "x"]).succeeds().stdout, "x\n");
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.run(["enter", &uuid, "/probe"]).refuses(&[&format!(r#"pod "{uuid}" isn't currently running"#)]);
     rkt.collect();
 }
@@ -296,8 +288,7 @@ fn run_is_one_process_from_the_command_line_to_the_end() {
         let recorded = fs::read_to_string(pod.directory().join("ppid")).unwrap();
         assert_eq!(recorded.trim_end(), pod.pid().to_string(), "{flavor}");
         assert_ne!(process::namespaces(pod.init()), process::namespaces(pod.pid()), "{flavor}");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }
@@ -314,8 +305,7 @@ fn the_hosts_mount_table_is_the_same_before_during_and_after() {
         let volume = format!("--volume=v,kind=host,source={}", shared.display());
         let pod = rkt.start([flavor, &volume, &image, "--mount=volume=v,target=/v"]);
         assert!(table() == before, "{flavor}: while the pod runs");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         assert!(table() == before, "{flavor}: after it has ended");
         rkt.collect();
         assert!(table() == before, "{flavor}: after it was collected");
@@ -357,7 +347,6 @@ fn what_is_in_the_data_directory_is_roots_alone() {
         let mode = mode(&rkt.data().join(directory));
         assert_eq!(mode & 0o007, 0, "{directory} is {mode:o}: others come in");
     }
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.collect();
 }

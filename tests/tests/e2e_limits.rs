@@ -5,10 +5,8 @@
 use std::fs;
 
 use rkt_tests::leftovers::Snapshot;
-use rkt_tests::{Rkt, images};
+use rkt_tests::{FLAVORS, Rkt, images};
 use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
 
 #[test]
 fn an_app_that_eats_more_memory_than_its_limit_is_killed() {
@@ -96,8 +94,7 @@ fn a_pod_without_limits_has_no_control_group() {
         let pod = rkt.start([flavor, &image]);
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", pod.init())).unwrap();
         assert_eq!(groups, fs::read_to_string("/proc/self/cgroup").unwrap(), "{flavor}");
-        pod.signal(Signal::TERM);
-        pod.wait();
+        pod.end();
         rkt.collect();
     }
 }

@@ -8,10 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rkt_tests::leftovers::Snapshot;
-use rkt_tests::{Output, Rkt, binary, images, workspace};
-use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
+use rkt_tests::{FLAVORS, Output, Rkt, binary, images, workspace};
 
 #[test]
 fn a_plan_is_shown_and_nothing_happens() {
@@ -74,8 +71,7 @@ fn a_plan_is_compared_with_a_pod_that_runs() {
     let pod = rkt.start([&image]);
     let output = rkt.run(["plan", &format!("--diff={}", pod.uuid), &image, "--readonly-rootfs=true"]).succeeds();
     assert!(output.stdout.contains("root") && output.stdout.contains("read-only"), "{output}");
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.collect();
 }
 

@@ -5,9 +5,7 @@
 use std::fs;
 
 use rkt_tests::aci::Compression;
-use rkt_tests::{Rkt, images};
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
+use rkt_tests::{FLAVORS, Rkt, images};
 
 #[test]
 fn an_image_in_a_file_runs_on_each_flavor() {

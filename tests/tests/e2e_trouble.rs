@@ -9,10 +9,8 @@ use std::process::{Command, Stdio};
 
 use rkt_tests::aci::Compression;
 use rkt_tests::leftovers::Snapshot;
-use rkt_tests::{Output, Rkt, Running, images, process, wait_until};
+use rkt_tests::{FLAVORS, Output, Rkt, Running, images, process, wait_until};
 use rustix::process::Signal;
-
-const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
 
 /// A moment in the start of a pod, and how it is seen from outside.
 type Moment = (&'static str, fn(&Running<'_>) -> bool);
@@ -96,8 +94,7 @@ fn a_monitor_that_is_stopped_blocks_nobody() {
     let other = rkt.run(["run", "--stage1=fly", &image, "--exec=/probe", "--", "say", "other"]).succeeds();
     assert_eq!(other.stdout, "other\n");
     pod.signal(Signal::CONT);
-    pod.signal(Signal::TERM);
-    pod.wait();
+    pod.end();
     rkt.collect();
 }
 
