@@ -346,7 +346,7 @@ fn i8_each_limit_ends_the_import() {
     let header: &[(&str, &[u8])] = &[("comment", &[b'x'; 2000])];
     let long = format!("rootfs/{}", "x".repeat(60));
     for (archive, words) in [
-        (Tar::aci().file("rootfs/a", &[0; 100_000]), "100000 uncompressed bytes"),
+        (Tar::aci().file("rootfs/a", &vec![0; 100_000]), "100000 uncompressed bytes"),
         (many, "10 entries"),
         (Tar::aci().file("rootfs/1/2/3/4/5", b""), "deeper"),
         (Tar::aci().file(&long, b""), "longer"),

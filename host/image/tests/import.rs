@@ -25,7 +25,8 @@ fn sha512sum(bytes: &[u8]) -> String {
 }
 
 fn plain() -> Vec<u8> {
-    let content: Vec<u8> = (0..1_000_000_u32).map(|number| (number * number >> 7) as u8).collect();
+    let byte = |number: u32| number.wrapping_mul(number).to_be_bytes()[2];
+    let content: Vec<u8> = (0..1_000_000).map(byte).collect();
     let program = Block::new(b'0', b"rootfs/bin/a").mode(0o755).owner(1, 2);
     Tar::aci()
         .entry(program, &content)

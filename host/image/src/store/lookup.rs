@@ -81,10 +81,14 @@ impl Store {
         let path = &image.directory;
         let failed = |cause| StoreError::io("remove image", path, cause);
         let directory = File::open(path).map_err(failed)?;
+        let opened = directory.metadata().map_err(failed)?;
         let lock = Lock::try_exclusive(directory.into()).map_err(|error| failed(error.into()))?;
         let Some(lock) = lock else {
             return Err(StoreError::InUse(image.key()));
         };
+        if !is_at(path, &opened) {
+            return Err(StoreError::NoSuchId(image.key().to_string()));
+        }
         // Out of sight at once, then gone: what is cut off in between is swept later.
         let staging = self.staging();
         let removed = tempfile::Builder::new().prefix("remove-").tempdir_in(&staging);
@@ -142,12 +146,14 @@ pub(super) fn lock_shared(directory: File, path: &Path) -> io::Result<Option<Loc
     let Some(lock) = Lock::try_shared(directory.into())? else {
         return Ok(None);
     };
-    let is_there = fs::symlink_metadata(path).is_ok_and(|there| is_same(&there, &opened));
-    Ok(is_there.then_some(lock))
+    Ok(is_at(path, &opened).then_some(lock))
 }
 
-pub(super) fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
+/// Whether `path` is still what was opened there: another process may have removed it, and even put
+/// something else in its place, before it was locked.
+pub(super) fn is_at(path: &Path, opened: &fs::Metadata) -> bool {
+    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    fs::symlink_metadata(path).is_ok_and(|there| id(&there) == id(opened))
 }
 
 /// A directory, opened only where it is one itself.

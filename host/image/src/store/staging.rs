@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rkt_sys::lock::Lock;
 
-use super::lookup::{is_same, open_directory};
+use super::lookup::{is_at, open_directory};
 use super::{Store, StoreError};
 
 /// A directory that is locked as long as it is worked on, and removed where it is not published.
@@ -32,7 +32,7 @@ impl Staging {
             let made = directory.metadata()?;
             let lock = Lock::exclusive(directory.into())?;
             // Whoever sweeps may have taken it for abandoned before it was locked.
-            if fs::symlink_metadata(&path).is_ok_and(|there| is_same(&there, &made)) {
+            if is_at(&path, &made) {
                 return Ok(Self { path, lock, is_published: false });
             }
         }

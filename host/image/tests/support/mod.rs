@@ -13,26 +13,26 @@ use std::time::{Duration, SystemTime};
 use rkt_image::{Image, ImportError, Policy, Store, Verification};
 use tempfile::TempDir;
 
-pub const MANIFEST: &str = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
+pub(crate) const MANIFEST: &str = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
     "labels":[{"name":"version","value":"1"},{"name":"os","value":"linux"},{"name":"arch","value":"amd64"}],
     "app":{"exec":["/bin/a"],"user":"0","group":"0"}}"#;
 
 /// One header block; its fields can be set to any bytes.
 #[derive(Clone)]
-pub struct Block([u8; 512]);
+pub(crate) struct Block([u8; 512]);
 
 /// Where fields stand in a header.
-pub const MODE: Range<usize> = 100..108;
-pub const UID: Range<usize> = 108..116;
-pub const GID: Range<usize> = 116..124;
-pub const SIZE: Range<usize> = 124..136;
-pub const MTIME: Range<usize> = 136..148;
-pub const LINK: Range<usize> = 157..257;
-pub const MAGIC: Range<usize> = 257..265;
-pub const PREFIX: Range<usize> = 345..500;
+pub(crate) const MODE: Range<usize> = 100..108;
+pub(crate) const UID: Range<usize> = 108..116;
+pub(crate) const GID: Range<usize> = 116..124;
+pub(crate) const SIZE: Range<usize> = 124..136;
+pub(crate) const MTIME: Range<usize> = 136..148;
+pub(crate) const LINK: Range<usize> = 157..257;
+pub(crate) const MAGIC: Range<usize> = 257..265;
+pub(crate) const PREFIX: Range<usize> = 345..500;
 
 impl Block {
-    pub fn new(kind: u8, name: &[u8]) -> Self {
+    pub(crate) fn new(kind: u8, name: &[u8]) -> Self {
         let mut bytes = [0; 512];
         bytes[156] = kind;
         Self(bytes)
@@ -45,25 +45,25 @@ impl Block {
             .size(0)
     }
 
-    pub fn set(mut self, field: Range<usize>, value: &[u8]) -> Self {
+    pub(crate) fn set(mut self, field: Range<usize>, value: &[u8]) -> Self {
         self.0[field.start..field.start + value.len()].copy_from_slice(value);
         assert!(value.len() <= field.len());
         self
     }
 
-    pub fn size(self, size: u64) -> Self {
+    pub(crate) fn size(self, size: u64) -> Self {
         self.set(SIZE, format!("{size:011o}\0").as_bytes())
     }
 
-    pub fn link(self, target: &[u8]) -> Self {
+    pub(crate) fn link(self, target: &[u8]) -> Self {
         self.set(LINK, target)
     }
 
-    pub fn mode(self, mode: u32) -> Self {
+    pub(crate) fn mode(self, mode: u32) -> Self {
         self.set(MODE, format!("{mode:07o}\0").as_bytes())
     }
 
-    pub fn owner(self, uid: u32, gid: u32) -> Self {
+    pub(crate) fn owner(self, uid: u32, gid: u32) -> Self {
         let field = |id: u32| format!("{id:07o}\0").into_bytes();
         self.set(UID, &field(uid)).set(GID, &field(gid))
     }
@@ -76,59 +76,59 @@ impl Block {
 
 /// An archive that is being written.
 #[derive(Clone)]
-pub struct Tar(pub Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 impl Tar {
     /// An archive with a manifest and an empty rootfs.
-    pub fn aci() -> Self {
+    pub(crate) fn aci() -> Self {
         Self(Vec::new()).file("manifest", MANIFEST.as_bytes()).dir("rootfs/")
     }
 
-    pub fn block(mut self, block: Block) -> Self {
+    pub(crate) fn block(mut self, block: Block) -> Self {
         self.0.extend(block.sealed());
         self
     }
 
-    pub fn content(mut self, content: &[u8]) -> Self {
+    pub(crate) fn content(mut self, content: &[u8]) -> Self {
         self.0.extend(content);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
         self
     }
 
-    pub fn entry(self, block: Block, content: &[u8]) -> Self {
+    pub(crate) fn entry(self, block: Block, content: &[u8]) -> Self {
         self.block(block.size(content.len() as u64)).content(content)
     }
 
-    pub fn file(self, name: &str, content: &[u8]) -> Self {
+    pub(crate) fn file(self, name: &str, content: &[u8]) -> Self {
         self.entry(Block::new(b'0', name.as_bytes()), content)
     }
 
-    pub fn dir(self, name: &str) -> Self {
+    pub(crate) fn dir(self, name: &str) -> Self {
         self.block(Block::new(b'5', name.as_bytes()))
     }
 
-    pub fn symlink(self, name: &str, target: &str) -> Self {
+    pub(crate) fn symlink(self, name: &str, target: &str) -> Self {
         self.block(Block::new(b'2', name.as_bytes()).link(target.as_bytes()))
     }
 
-    pub fn hard_link(self, name: &str, target: &str) -> Self {
+    pub(crate) fn hard_link(self, name: &str, target: &str) -> Self {
         self.block(Block::new(b'1', name.as_bytes()).link(target.as_bytes()))
     }
 
-    pub fn long_name(self, name: &[u8]) -> Self {
+    pub(crate) fn long_name(self, name: &[u8]) -> Self {
         self.entry(Block::new(b'L', b"././@LongLink"), &[name, b"\0"].concat())
     }
 
-    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         self.extended(b'x', records)
     }
 
-    pub fn extended(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn extended(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
         let data: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
         self.entry(Block::new(kind, b"PaxHeaders/x"), &data)
     }
 
-    pub fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }
@@ -142,8 +142,8 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 /// A store, and beside it a directory that must stay as it is.
-pub struct Fixture {
-    pub dir: TempDir,
+pub(crate) struct Fixture {
+    pub(crate) dir: TempDir,
     canary: Snapshot,
 }
 
@@ -152,7 +152,7 @@ pub struct Fixture {
 struct Snapshot(Vec<(PathBuf, [u64; 6], i64, Vec<u8>)>);
 
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let canary = dir.path().join("canary");
         fs::create_dir(&canary).unwrap();
@@ -166,45 +166,45 @@ impl Fixture {
         Self { dir, canary }
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::at(&self.dir.path().join("data"))
     }
 
     /// The canary's absolute path.
-    pub fn canary(&self) -> String {
+    pub(crate) fn canary(&self) -> String {
         self.dir.path().join("canary").to_str().unwrap().to_owned()
     }
 
-    pub fn write(&self, archive: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, archive: &[u8]) -> PathBuf {
         let path = self.dir.path().join("image.aci");
         fs::write(&path, archive).unwrap();
         path
     }
 
-    pub fn import_with(&self, archive: &[u8], policy: &Policy) -> Result<Image, ImportError> {
+    pub(crate) fn import_with(&self, archive: &[u8], policy: &Policy) -> Result<Image, ImportError> {
         let path = self.write(archive);
         let imported = self.store().import(&path, Verification::Waived, policy, &mut |_| {});
         self.assert_untouched();
         imported
     }
 
-    pub fn import(&self, archive: &[u8]) -> Result<Image, ImportError> {
+    pub(crate) fn import(&self, archive: &[u8]) -> Result<Image, ImportError> {
         self.import_with(archive, &Policy::default())
     }
 
     /// The image, which must have been taken in.
-    pub fn accept(&self, archive: &[u8]) -> Image {
+    pub(crate) fn accept(&self, archive: &[u8]) -> Image {
         self.import(archive).unwrap_or_else(|error| panic!("{}", chain(&error)))
     }
 
     /// What is said where the archive is refused, which it must be, and leave nothing.
-    pub fn refuse(&self, archive: &[u8]) -> String {
+    pub(crate) fn refuse(&self, archive: &[u8]) -> String {
         self.refuse_with(archive, &Policy::default())
     }
 
-    pub fn refuse_with(&self, archive: &[u8], policy: &Policy) -> String {
+    pub(crate) fn refuse_with(&self, archive: &[u8], policy: &Policy) -> String {
         let error = match self.import_with(archive, policy) {
-            Ok(image) => panic!("it was taken in: {:?}", image.rootfs()),
+            Ok(image) => panic!("it was taken in: {}", image.rootfs().display()),
             Err(error) => error,
         };
         assert_eq!(self.left(), Vec::<PathBuf>::new());
@@ -212,17 +212,17 @@ impl Fixture {
     }
 
     /// What there is in the store, finished or not.
-    pub fn left(&self) -> Vec<PathBuf> {
+    pub(crate) fn left(&self) -> Vec<PathBuf> {
         let cas = self.dir.path().join("data/cas");
         let list = |name| fs::read_dir(cas.join(name)).into_iter().flatten();
         list("image").chain(list("tmp")).map(|entry| entry.unwrap().path()).collect()
     }
 
-    pub fn assert_untouched(&self) {
+    pub(crate) fn assert_untouched(&self) {
         assert_eq!(Snapshot::of(&self.dir.path().join("canary")), self.canary);
         let names = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let known = |name: &str| name.starts_with("data") || ["canary", "image.aci", "small"].contains(&name);
-        names.for_each(|name| assert!(known(name.to_str().unwrap()), "{name:?}"));
+        names.for_each(|name| assert!(known(name.to_str().unwrap()), "{}", name.display()));
     }
 }
 
@@ -243,12 +243,12 @@ impl Snapshot {
 }
 
 /// An error with its causes, as a user sees it.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut levels = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        levels.push(error.to_string());
         cause = error.source();
     }
-    text
+    levels.join(": ")
 }
