@@ -1,2 +1,61 @@
-//! (being built)
-fn main() {}
+//! `rkt`, the program: arguments, output and exit codes. It decides nothing; what it does is in the
+//! libraries.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod arguments;
+mod commands;
+mod debug;
+mod escape;
+mod flavor;
+mod images;
+mod insecure;
+mod install;
+mod invocation;
+mod later;
+mod report;
+mod request;
+mod table;
+mod time;
+mod values;
+
+use std::process::ExitCode;
+
+use invocation::Stop;
+use report::{FAILURE, Report, print, say};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| name == rkt_planner::PROGRAM_NAME) {
+        return rkt_planner::run_caged();
+    }
+    let words: Vec<_> = words.collect();
+    match invocation::understand(&words) {
+        Ok(invocation) => commands::execute(invocation),
+        Err(stop) => stopped(&stop),
+    }
+}
+
+/// Says why there is nothing to be done.
+fn stopped(stop: &Stop) -> ExitCode {
+    let (said, code) = match stop {
+        Stop::Help(text) => (print(text), ExitCode::SUCCESS),
+        Stop::NoCommand(help) => {
+            say("rkt: missing command");
+            (print(help), ExitCode::from(2))
+        }
+        Stop::Usage(text) => (print(text), ExitCode::from(FAILURE)),
+        Stop::Bad { command, message } => {
+            Report::new(command.as_str(), false).line(message);
+            (Ok(()), ExitCode::from(FAILURE))
+        }
+    };
+    match said {
+        Ok(()) => code,
+        Err(failure) => {
+            Report::new("rkt", false).failure(&failure);
+            ExitCode::from(FAILURE)
+        }
+    }
+}

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod control;
 mod environment;
 pub mod facts;
 mod files;
@@ -25,6 +26,7 @@ mod uuid;
 mod verdict;
 mod volumes;
 
+pub use control::RunningError;
 pub use gc::{Activity, Event, Keep, RemoveError};
 pub use isolators::{IsolatorError, IsolatorProblem};
 pub use new::{Monitor, NewPod, NewPodError};

@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn an_image_alone_runs_as_it_says() {
-        let pod = resolved(vec![app("example.com/Some_Db", APP, Overrides::default())]).unwrap();
+        let pod = resolved(vec![app("example.com/some_db", APP, Overrides::default())]).unwrap();
         let name = &pod.view.apps[0].name;
         assert_eq!(name, "some-db");
         let command = &pod.commands[name];

@@ -17,6 +17,10 @@ const DASHES: [usize; 4] = [8, 13, 18, 23];
 const LENGTH: usize = 36;
 
 impl Uuid {
+    /// Stands for the name of a pod that is only planned, so that the same question always gets the
+    /// same answer (RFC 9562, section 5.9).
+    pub const NIL: Self = Self([0; 16]);
+
     /// A new one.
     ///
     /// # Errors

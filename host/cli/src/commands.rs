@@ -1,0 +1,130 @@
+//! One file a command. A command asks a library, says what came of it, and ends with a code.
+
+use std::process::ExitCode;
+
+use rkt_image::{Store, Verification};
+use rkt_pod::{Pod, Pods};
+
+use crate::arguments::{Command, Globals, Image};
+use crate::insecure::Check;
+use crate::invocation::Invocation;
+use crate::report::{FAILURE, Failure, Report};
+
+mod cat_manifest;
+mod doctor;
+mod enter;
+mod fetch;
+mod gc;
+mod image_list;
+mod list;
+mod plan;
+mod pod_json;
+mod rm;
+mod run;
+mod status;
+mod stop;
+mod version;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) globals: Globals,
+    pub(crate) report: Report,
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Does what was said.
+pub(crate) fn execute(invocation: Invocation) -> ExitCode {
+    let Invocation { line, images, everywhere } = invocation;
+    let debug = line.globals.debug;
+    if debug {
+        crate::debug::show_steps();
+    }
+    let context = Context { globals: line.globals, report: Report::new(name(&line.command), debug) };
+    let outcome = match line.command {
+        Command::Run(run) => run::run(&context, run, images, everywhere),
+        Command::Plan(plan) => plan::plan(&context, plan, images, everywhere),
+        Command::List(list) => list::list(&context, &list),
+        Command::Status(status) => status::status(&context, &status),
+        Command::Stop(stop) => stop::stop(&context, &stop),
+        Command::Rm(rm) => rm::rm(&context, &rm),
+        Command::Gc(gc) => gc::gc(&context, &gc),
+        Command::Enter(enter) => enter::enter(&context, enter),
+        Command::CatManifest(cat) => cat_manifest::cat_manifest(&context, &cat),
+        Command::Fetch(fetch) | Command::Image(Image::Fetch(fetch)) => fetch::fetch(&context, &fetch, &images),
+        Command::Image(Image::List(list)) => image_list::image_list(&context, &list),
+        Command::Version => version::version(),
+        Command::Doctor(doctor) => doctor::doctor(&context, &doctor),
+    };
+    outcome.unwrap_or_else(|failure| {
+        context.report.failure(&failure);
+        ExitCode::from(FAILURE)
+    })
+}
+
+/// What messages of a command begin with.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Run(_) => "run",
+        Command::Plan(_) => "plan",
+        Command::List(_) | Command::Image(Image::List(_)) => "list",
+        Command::Status(_) => "status",
+        Command::Stop(_) => "stop",
+        Command::Rm(_) => "rm",
+        Command::Gc(_) => "gc",
+        Command::Enter(_) => "enter",
+        Command::CatManifest(_) => "cat-manifest",
+        Command::Fetch(_) | Command::Image(Image::Fetch(_)) => "fetch",
+        Command::Version => "version",
+        Command::Doctor(_) => "doctor",
+    }
+}
+
+impl Context {
+    fn pods(&self) -> Pods {
+        Pods::open(&self.globals.dir)
+    }
+
+    fn store(&self) -> Store {
+        Store::at(&self.globals.dir)
+    }
+
+    fn verification(&self) -> Verification {
+        if self.globals.insecure_options.leaves_out(Check::Image) {
+            Verification::Waived
+        } else {
+            Verification::Required
+        }
+    }
+
+    /// The pod that one command is about.
+    fn one_pod(&self, pod: &crate::arguments::OnePod) -> Result<Pod, Failure> {
+        let uuid = match (&pod.uuid_file, &pod.uuid) {
+            (Some(file), _) => uuid_from(file)?,
+            (None, Some(uuid)) => uuid.clone(),
+            (None, None) => String::new(),
+        };
+        Ok(self.pods().find(&uuid)?)
+    }
+
+    /// The UUIDs, or their beginnings, that a command is about.
+    fn uuids(pods: &crate::arguments::ManyPods) -> Result<Vec<String>, Failure> {
+        let from_file = pods.uuid_file.as_deref().map(uuid_from).transpose()?;
+        Ok(from_file.into_iter().chain(pods.uuids.iter().cloned()).collect())
+    }
+}
+
+fn uuid_from(file: &std::path::Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| Failure::said(format!("cannot read UUID from {}: {error}", file.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+/// What changes pods is root's.
+fn as_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::said("cannot run as unprivileged user"))
+}

@@ -1,0 +1,94 @@
+//! `rkt run`: from images to a pod. This process becomes the pod's monitor, and its exit code the
+//! pod's.
+
+use std::fs;
+use std::path::Path;
+
+use rkt_appc::Mount;
+use rkt_image::{Image, Policy, Reference};
+use rkt_plan::{Answer, Origin};
+use rkt_pod::{AppImage, Monitor, NewPod, Verdict, Waivers};
+
+use super::{Context, Outcome, as_root};
+use crate::arguments::{PodFlags, Run};
+use crate::flavor::Flavor;
+use crate::invocation::ImageArguments;
+use crate::report::Failure;
+use crate::values::Network;
+use crate::{install, request};
+
+pub(super) fn run(context: &Context, run: Run, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
+    as_root()?;
+    if images.is_empty() {
+        return Err(Failure::said("must provide at least one image or specify the pod manifest"));
+    }
+    let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
+    // Its process loads the plugin while images are looked up.
+    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?.start()?;
+    let mut apps = Vec::new();
+    for words in images {
+        let image = resolve(context, &words.image)?;
+        apps.push((AppImage::stored(&image)?, words.flags, words.arguments));
+    }
+    let request = request::pod(&run.pod, &context.globals.insecure_options, everywhere, apps)?;
+
+    let new = context.pods().create()?;
+    if let Some(file) = &run.uuid_file_save {
+        save_uuid(&new, file)?;
+    }
+    let pod = rkt_pod::resolve(new.uuid(), request, Origin::CommandLine)?;
+    for warning in &pod.warnings {
+        context.report.line(&warning.to_string());
+    }
+    let places = new.write(&pod)?;
+    let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
+    check_network(&run.pod, &verdict)?;
+    warn_of_waivers(context, &verdict);
+    Err(new.start(pod, places, verdict, &monitor).into())
+}
+
+fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
+    let reference = Reference::parse(image)?;
+    let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
+    image.mark_used();
+    Ok(image)
+}
+
+/// Written before the pod is prepared, so that whoever started it can remove what a failure leaves.
+fn save_uuid(pod: &NewPod, file: &Path) -> Result<(), Failure> {
+    let saved = fs::write(file, pod.uuid().to_string());
+    saved.map_err(|error| Failure::said(format!("cannot write the UUID to {}: {error}", file.display())))
+}
+
+pub(super) fn waivers(flags: &PodFlags) -> Waivers {
+    if flags.strict { Waivers::Refused } else { Waivers::Told }
+}
+
+/// Until there are networks, a flavor has one kind, and `--net` can only ask for that.
+pub(super) fn check_network(flags: &PodFlags, verdict: &Verdict) -> Result<(), Failure> {
+    let is_shared = verdict.plan().shared.contains(&rkt_plan::Namespace::Network);
+    let plugin = &verdict.proposal().plugin.name;
+    match flags.net {
+        Some(Network::Host) if !is_shared => Err(Failure::said(format!(
+            "--net=host is not supported by {plugin}, which gives the pod a network of its own"
+        ))),
+        Some(Network::None) if is_shared => Err(Failure::said(format!(
+            "--net=none is not supported by {plugin}, which gives the pod the host's network"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What was asked for and is not given is never passed over in silence.
+pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict) {
+    for waived in verdict.waived() {
+        if let Answer::Waived { reason } = &waived.answer {
+            let plugin = &verdict.proposal().plugin.name;
+            context.report.line(&format!(
+                "warning: {plugin} does not give {}: {}",
+                waived.asked,
+                reason.escape_debug()
+            ));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From a flavor's name to a plugin, its process, and its proposal for a pod.
+
+use std::path::{Path, PathBuf};
+
+use rkt_plan::{Permissions, Refusal};
+use rkt_planner::{Facts, Limits, Planner, Plugin};
+use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, Policy, Proposal, Verdict, Waivers};
+
+use crate::arguments::Globals;
+use crate::report::Failure;
+
+/// The flavors that are part of this program: names and compiled code.
+const BUILT_IN: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/flavors.rs"));
+
+/// The configuration that comes with rkt.
+const DEFAULTS: Defaults<'_> = Defaults {
+    grants: &[
+        ("container.toml", include_str!("../defaults/plugins.d/container.toml")),
+        ("fly.toml", include_str!("../defaults/plugins.d/fly.toml")),
+    ],
+    flavors: include_str!("../defaults/stage1.toml"),
+};
+
+/// A flavor with what policy says about it.
+#[derive(Debug)]
+pub(crate) struct Flavor {
+    plugin: Plugin,
+    policy: Policy,
+}
+
+impl Flavor {
+    /// The flavor of this name, or the one of pods that name none.
+    pub(crate) fn find(globals: &Globals, name: Option<&str>) -> Result<Self, Failure> {
+        let policy = read_policy(globals)?;
+        let Some(name) = name.or(policy.default_flavor()) else {
+            return Err(Failure::said("no flavor is named and none is the default").hint(format!(
+                "name one with --stage1, or in {}",
+                globals.local_config.join("stage1.toml").display()
+            )));
+        };
+        let plugin = load(policy.flavor(name))?;
+        Ok(Self { plugin, policy })
+    }
+
+    /// Whether a name is that of a flavor, rather than the beginning of a UUID.
+    pub(crate) fn is_named(globals: &Globals, name: &str) -> Result<bool, Failure> {
+        let policy = read_policy(globals)?;
+        let name = policy.flavor(name);
+        Ok(is_file(name) || BUILT_IN.iter().any(|(known, _)| *known == name))
+    }
+
+    /// Its name, by which policy knows it.
+    pub(crate) fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    /// Starts its process, which loads the plugin while other things are done.
+    pub(crate) fn start(self) -> Result<Started, Failure> {
+        let granted = self.granted()?;
+        let planner = Planner::start(Path::new("/proc/self/exe"), &self.plugin, Limits::default())?;
+        Ok(Started { flavor: self, planner, granted })
+    }
+
+    fn granted(&self) -> Result<Permissions, Failure> {
+        let granted = self.policy.granted(self.plugin.name(), self.plugin.digest());
+        granted.map_err(|error| {
+            let hint = self.grant_to_write(&error);
+            Failure::from(error).hint(hint)
+        })
+    }
+
+    fn grant_to_write(&self, missing: &NotGranted) -> String {
+        let allow: Vec<String> = self.plugin.permissions().iter().map(|asked| format!("    \"{asked}\",\n")).collect();
+        format!(
+            "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\nallow = [\n{}]",
+            missing.file.display(),
+            self.plugin.name(),
+            self.plugin.digest(),
+            allow.concat()
+        )
+    }
+
+    fn identity(&self) -> PluginIdentity {
+        PluginIdentity {
+            name: self.plugin.name().to_owned(),
+            digest: self.plugin.digest().to_owned(),
+            trust: "wasm".to_owned(),
+        }
+    }
+
+    /// What the operator would do to have a refused plan accepted; none where no grant could help.
+    fn hint(&self, refusal: &Refusal) -> Option<String> {
+        let missing = refusal.not_granted();
+        if missing.is_empty() {
+            return None;
+        }
+        let missing: Vec<String> = missing.iter().map(|permission| format!("\"{permission}\"")).collect();
+        let file = self.policy.file_for(self.plugin.name());
+        let copy = if self.policy.is_default_for(self.plugin.name()) {
+            ", a copy of the file that comes with rkt"
+        } else {
+            ""
+        };
+        Some(format!("add {} to allow in {}{copy}", missing.join(", "), file.display()))
+    }
+}
+
+/// A flavor whose process runs.
+#[derive(Debug)]
+pub(crate) struct Started {
+    flavor: Flavor,
+    planner: Planner,
+    granted: Permissions,
+}
+
+impl Started {
+    /// Has a pod planned, and judges the plan.
+    pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
+        let Self { flavor, planner, granted } = self;
+        let planned = planner.plan(pod, &HostFacts).map_err(of_planner)?;
+        let proposal = Proposal {
+            plugin: flavor.identity(),
+            facts: planned.facts,
+            plan: planned.plan,
+            declared: flavor.plugin.permissions().clone(),
+            granted,
+        };
+        rkt_pod::judge(pod, proposal, waivers).map_err(|error| match &error {
+            JudgeError::Refused { refusal, .. } => match flavor.hint(refusal) {
+                Some(hint) => Failure::from(error).hint(hint),
+                None => error.into(),
+            },
+            JudgeError::Unmet { .. } => error.into(),
+        })
+    }
+}
+
+/// A plugin's own words are shown on one line, and its hint as one.
+fn of_planner(error: rkt_planner::Error) -> Failure {
+    match error {
+        rkt_planner::Error::Refused { plugin, message, hint } => {
+            let failure = Failure::said(format!("{plugin}: {}", message.escape_debug()));
+            match hint {
+                Some(hint) => failure.hint(hint.escape_debug().to_string()),
+                None => failure,
+            }
+        }
+        other => other.into(),
+    }
+}
+
+struct HostFacts;
+
+impl Facts for HostFacts {
+    fn fact(&self, name: &str) -> Option<String> {
+        rkt_pod::facts::fact(name)
+    }
+}
+
+fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
+    let directories: Vec<PathBuf> =
+        [&globals.system_config, &globals.local_config].into_iter().chain(&globals.user_config).cloned().collect();
+    Ok(Policy::read(&DEFAULTS, &directories, &globals.local_config)?)
+}
+
+fn load(name: &str) -> Result<Plugin, Failure> {
+    if let Some((name, code)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
+        return Ok(Plugin::embedded(name, code)?);
+    }
+    if is_file(name) {
+        return Err(Failure::said(format!("--stage1={name}: plugins from files are not supported by this rkt yet")));
+    }
+    let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    Err(Failure::said(format!("there is no flavor {name:?}"))
+        .hint(format!("flavors are {}, and the files of plugins", known.join(", "))))
+}
+
+fn is_file(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".wasm")
+}

@@ -1,0 +1,351 @@
+//! From the words of a command line to what is meant, or to what is wrong with them.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command as Definition, FromArgMatches as _};
+use rkt_appc::Mount;
+
+use crate::arguments::{self, AppFlags, Line};
+use crate::images::{self, Flags, GrammarError};
+use crate::later;
+
+/// A command with its flags, and its images where it takes any.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) line: Line,
+    pub(crate) images: Vec<ImageArguments>,
+    /// Mounts in every app.
+    pub(crate) everywhere: Vec<Mount>,
+}
+
+/// An image and what is said about it.
+#[derive(Debug)]
+pub(crate) struct ImageArguments {
+    /// What the user calls it by.
+    pub(crate) image: String,
+    pub(crate) flags: AppFlags,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Why there is nothing to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Help was asked for.
+    Help(String),
+    /// There is no command; the help.
+    NoCommand(String),
+    /// The command takes another number of words; its usage.
+    Usage(String),
+    /// The words make no sense: the command, as far as there is one, and why.
+    Bad { command: String, message: String },
+}
+
+/// Understands the words after the program's name.
+pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
+    let mut definition = arguments::definition();
+    definition.build();
+    let Some(found) = find_command(&definition, words) else {
+        return Err(without_command(definition, words));
+    };
+    let (path, rest) = resolve(&definition, found)?;
+    let command = path.iter().fold(&definition, |at, name| at.find_subcommand(name).expect("it was just resolved"));
+    let name = path.last().copied().unwrap_or("rkt").to_owned();
+    let bad = |error: &dyn std::error::Error, context: &str| Stop::Bad {
+        command: name.clone(),
+        message: format!("{context}{error}"),
+    };
+    let (rest, walked) = match name.as_str() {
+        "run" | "plan" | "fetch" => {
+            let of_images = arguments::app_definition();
+            let flags = Flags::new(&definition, command, (name != "fetch").then_some(&of_images));
+            let context = if name == "fetch" { "unable to parse arguments: " } else { ARGUMENTS };
+            let walked = images::walk(&rest, &flags).map_err(|error| bad(&error, context))?;
+            (walked.pod.clone(), walked)
+        }
+        _ => (rest, images::Walked::default()),
+    };
+    if name == "fetch" && walked.images.iter().any(|image| image.arguments.is_some()) {
+        let message = "unable to parse arguments: app arguments unsupported".to_owned();
+        return Err(Stop::Bad { command: name, message });
+    }
+    let all = [OsString::from("rkt")].into_iter().chain(path.iter().map(OsString::from)).chain(rest);
+    let line = definition.clone().try_get_matches_from(all).and_then(|matches| Line::from_arg_matches(&matches));
+    let line = line.map_err(|error| stop(&error, &name, command))?;
+    let everywhere = app_flags(&walked.everywhere, &name)?.mount;
+    let images = walked.images.into_iter().map(|image| {
+        let flags = app_flags(&image.flags, &name)?;
+        Ok(ImageArguments { image: image.image, flags, arguments: image.arguments.unwrap_or_default() })
+    });
+    Ok(Invocation { line, images: images.collect::<Result<_, Stop>>()?, everywhere })
+}
+
+/// What scripts see before mistakes in images and their flags.
+const ARGUMENTS: &str = "error parsing app image arguments: ";
+
+fn app_flags(words: &[OsString], command: &str) -> Result<AppFlags, Stop> {
+    let definition = arguments::app_definition();
+    let parsed = definition.try_get_matches_from(words).and_then(|matches| AppFlags::from_arg_matches(&matches));
+    parsed
+        .map_err(|error| Stop::Bad { command: command.to_owned(), message: format!("{ARGUMENTS}{}", message(&error)) })
+}
+
+/// A command line taken apart at its command.
+struct Found<'a> {
+    before: &'a [OsString],
+    command: &'a OsStr,
+    after: &'a [OsString],
+}
+
+/// The command is the first word that is no flag and no flag's value. A flag that is not rkt's own is
+/// the command's, and is taken to have the next word as its value, as it always was.
+fn find_command<'a>(definition: &Definition, words: &'a [OsString]) -> Option<Found<'a>> {
+    let takes_no_value = |name: &str| {
+        let global = definition.get_arguments().find(|arg| arg.get_long() == Some(name));
+        name == "help" || global.is_some_and(|arg| !arg.get_action().takes_values() || arg.is_require_equals_set())
+    };
+    let mut index = 0;
+    while let Some(word) = words.get(index) {
+        match word.to_str().and_then(|word| word.strip_prefix('-')) {
+            None if word.is_empty() => index += 1,
+            None => {
+                return Some(Found { before: &words[..index], command: word, after: &words[index + 1..] });
+            }
+            Some(flag) => {
+                let alone = match flag.strip_prefix('-') {
+                    Some(name) => name.contains('=') || takes_no_value(name),
+                    None => true,
+                };
+                index += if alone { 1 } else { 2 };
+            }
+        }
+    }
+    None
+}
+
+/// The command's name, and its sub-command's, in full; and the words after it, with those before.
+fn resolve(definition: &Definition, found: Found<'_>) -> Result<(Vec<&'static str>, Vec<OsString>), Stop> {
+    let flags = found.before.iter().cloned();
+    let name = subcommand(definition, found.command, "rkt", later::is_command)?;
+    if name != "image" {
+        return Ok((vec![name], flags.chain(found.after.iter().cloned()).collect()));
+    }
+    let group = definition.find_subcommand(name).expect("it was just found");
+    match find_command(definition, found.after) {
+        Some(inner) => {
+            let sub = subcommand(group, inner.command, "rkt image", later::is_image_command)?;
+            Ok((vec![name, sub], flags.chain(inner.before.iter().chain(inner.after).cloned()).collect()))
+        }
+        None => Ok((vec![name], flags.chain(found.after.iter().cloned()).collect())),
+    }
+}
+
+/// The sub-command of this name, or the only one that begins so.
+fn subcommand(
+    definition: &Definition,
+    word: &OsStr,
+    parent: &str,
+    comes_later: fn(&str) -> bool,
+) -> Result<&'static str, Stop> {
+    let word = word.to_string_lossy();
+    let known: Vec<&'static str> =
+        NAMES.into_iter().filter(|name| definition.find_subcommand(name).is_some()).collect();
+    if let Some(name) = known.iter().find(|name| **name == word) {
+        return Ok(name);
+    }
+    if comes_later(&word) {
+        let message = format!("{word} is not supported by this rkt yet");
+        return Err(Stop::Bad { command: "rkt".to_owned(), message });
+    }
+    match known.iter().filter(|name| name.starts_with(&*word)).collect::<Vec<_>>().as_slice() {
+        [name] => Ok(name),
+        _ => {
+            let message = format!("unknown command {word:?} for {parent:?}\nRun '{parent} --help' for usage.");
+            Err(Stop::Bad { command: "rkt".to_owned(), message })
+        }
+    }
+}
+
+/// The names of all commands and sub-commands.
+const NAMES: [&str; 14] = [
+    "run",
+    "plan",
+    "list",
+    "status",
+    "stop",
+    "rm",
+    "gc",
+    "enter",
+    "cat-manifest",
+    "fetch",
+    "image",
+    "version",
+    "doctor",
+    "help",
+];
+
+fn without_command(mut definition: Definition, words: &[OsString]) -> Stop {
+    let help = definition.render_long_help().to_string();
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        return Stop::Help(help);
+    }
+    Stop::NoCommand(help)
+}
+
+/// What clap found wrong, in rkt's words.
+fn stop(error: &clap::Error, name: &str, command: &Definition) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Help(error.to_string()),
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::TooManyValues
+        | ErrorKind::TooFewValues
+        | ErrorKind::WrongNumberOfValues
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Usage(usage(command)),
+        ErrorKind::UnknownArgument if !invalid_argument(error).starts_with('-') => Stop::Usage(usage(command)),
+        _ => Stop::Bad { command: name.to_owned(), message: message(error) },
+    }
+}
+
+fn usage(command: &Definition) -> String {
+    format!("{}\n", command.clone().render_usage())
+}
+
+fn message(error: &clap::Error) -> String {
+    let flag = invalid_argument(error);
+    let name = flag.split([' ', '=', '[']).next().unwrap_or_default();
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument if later::is_flag(name.trim_start_matches('-')) => {
+            GrammarError::NotYet(name.trim_start_matches('-').to_owned()).to_string()
+        }
+        ErrorKind::UnknownArgument => GrammarError::UnknownFlag(name.to_owned()).to_string(),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            GrammarError::NeedsArgument(name.trim_start_matches('-').to_owned()).to_string()
+        }
+        ErrorKind::InvalidValue => format!("invalid argument {value:?} for {name:?} flag: {}", possible(error)),
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
+            format!("invalid argument {value:?} for {name:?} flag: {why}")
+        }
+        ErrorKind::NoEquals => format!("{name} must be set with ="),
+        _ => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn possible(error: &clap::Error) -> String {
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => format!("it is one of {}", values.join(", ")),
+        _ => "it is none of those that there are".to_owned(),
+    }
+}
+
+fn invalid_argument(error: &clap::Error) -> &str {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument,
+        Some(ContextValue::Strings(arguments)) => arguments.first().map_or("", String::as_str),
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Command, Image};
+
+    fn understood(line: &str) -> Result<Invocation, Stop> {
+        understand(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    fn bad(line: &str) -> String {
+        match understood(line) {
+            Err(Stop::Bad { command, message }) => format!("{command}: {message}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        arguments::definition().debug_assert();
+        arguments::app_definition().debug_assert();
+    }
+
+    #[test]
+    fn commands_can_be_shortened_and_flags_stand_before_them() {
+        let is = |line: &str, wanted: fn(&Command) -> bool| {
+            let command = understood(line).unwrap().line.command;
+            assert!(wanted(&command), "{line}: {command:?}");
+        };
+        is("ver", |command| matches!(command, Command::Version));
+        is("--debug version", |command| matches!(command, Command::Version));
+        is("im li", |command| matches!(command, Command::Image(Image::List(_))));
+        is("--dir /x image --debug list", |command| matches!(command, Command::Image(Image::List(_))));
+        is("cat-manifest --uuid-file=f", |command| matches!(command, Command::CatManifest(_)));
+        is("gc --grace-period=0s", |command| matches!(command, Command::Gc(_)));
+        let run = understood("--uuid-file-save=F run a.aci").unwrap();
+        assert_eq!(run.images[0].image, "a.aci");
+        let run = understood("--volume v,kind=empty run a.aci --user 5").unwrap();
+        assert!(run.images[0].flags.user.is_some());
+    }
+
+    #[test]
+    fn flags_of_a_kind_have_the_last_word_and_lists_grow() {
+        let Invocation { line, images, everywhere } =
+            understood("run --mount volume=v,target=/d --hostname=a --hostname=b --set-env A=1 --set-env B=2 i --user=1 --user=2 -- x").unwrap();
+        let Command::Run(run) = line.command else { panic!("run") };
+        assert_eq!(run.pod.hostname.as_deref(), Some("b"));
+        assert_eq!(run.pod.set_env.len(), 2);
+        assert_eq!(everywhere.len(), 1);
+        assert_eq!(images[0].arguments, ["x"]);
+        assert_eq!(images[0].flags.user, Some("2".parse().unwrap()));
+        assert!(!line.globals.debug);
+    }
+
+    #[test]
+    fn mistakes_are_told_in_rkts_words() {
+        let table = [
+            ("frobnicate", "rkt: unknown command \"frobnicate\" for \"rkt\"\nRun 'rkt --help' for usage."),
+            ("prepare a.aci", "rkt: prepare is not supported by this rkt yet"),
+            ("image rm x", "rkt: rm is not supported by this rkt yet"),
+            ("list --colour", "list: unknown flag: --colour"),
+            ("status --wait x", "status: --wait is not supported by this rkt yet"),
+            ("list --format=xml", "list: invalid argument \"xml\" for \"--format\" flag: Invalid format option: xml"),
+            (
+                "run --net=lan a.aci",
+                "run: invalid argument \"lan\" for \"--net\" flag: networks are not supported by this rkt yet, only none and host",
+            ),
+            ("run --user=1 a.aci", "run: error parsing app image arguments: --user must follow an image"),
+            (
+                "run a.aci --memory=x",
+                "run: error parsing app image arguments: invalid argument \"x\" for \"--memory\" flag: ",
+            ),
+            ("fetch a.aci -- x", "fetch: unable to parse arguments: app arguments unsupported"),
+            (
+                "--insecure-options=all run a.aci",
+                "run: invalid argument \"all\" for \"--insecure-options\" flag: option \"all\" is not supported by this rkt yet",
+            ),
+            ("gc --grace-period", "gc: flag needs an argument: --grace-period"),
+        ];
+        for (line, expected) in table {
+            let message = bad(line);
+            assert!(message.starts_with(expected), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn help_and_usage_are_no_mistakes() {
+        assert!(matches!(understood(""), Err(Stop::NoCommand(_))));
+        let Err(Stop::Help(help)) = understood("--help") else { panic!("help") };
+        for heading in ["NAME:", "USAGE:", "COMMANDS:", "GLOBAL OPTIONS:"] {
+            assert!(help.contains(heading), "{heading}: {help}");
+        }
+        assert!(matches!(understood("run --help"), Err(Stop::Help(_))));
+        assert!(matches!(understood("help run"), Err(Stop::Help(_))));
+        assert!(matches!(understood("status"), Err(Stop::Usage(_))));
+        assert!(matches!(understood("list extra"), Err(Stop::Usage(_))));
+        assert!(matches!(understood("image"), Err(Stop::Usage(_))));
+    }
+}

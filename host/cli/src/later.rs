@@ -1,0 +1,74 @@
+//! What rkt users know and this rkt cannot do yet: named, so that it is refused as what it is and never
+//! taken for a mistake.
+
+/// Flags that change what a pod or command does.
+const FLAGS: [&str; 36] = [
+    "annotation",
+    "dns",
+    "dns-domain",
+    "dns-opt",
+    "dns-search",
+    "hosts-entry",
+    "interactive",
+    "ipc",
+    "mds-register",
+    "no-overlay",
+    "no-store",
+    "pod-manifest",
+    "port",
+    "private-users",
+    "pull-policy",
+    "signature",
+    "stage1-hash",
+    "stage1-url",
+    "stderr",
+    "stdin",
+    "stdout",
+    "store-only",
+    "user-annotation",
+    "user-label",
+    "wait",
+    "wait-ready",
+    "quiet",
+    "prefix",
+    "root",
+    "skip-fingerprint-review",
+    "insecure-allow-http",
+    "overwrite",
+    "rootfs-only",
+    "mode",
+    "cpuprofile",
+    "memprofile",
+];
+
+/// Commands.
+const COMMANDS: [&str; 10] = [
+    "api-service",
+    "app",
+    "attach",
+    "completion",
+    "config",
+    "export",
+    "metadata-service",
+    "prepare",
+    "run-prepared",
+    "trust",
+];
+
+/// Commands about images.
+const IMAGE_COMMANDS: [&str; 7] = ["cat-manifest", "export", "extract", "gc", "render", "rm", "verify"];
+
+/// Whether a flag is known, and not there yet.
+pub(crate) fn is_flag(name: &str) -> bool {
+    FLAGS.contains(&name)
+}
+
+/// Whether a command is.
+pub(crate) fn is_command(name: &str) -> bool {
+    COMMANDS.contains(&name)
+}
+
+/// Whether a command about images is.
+pub(crate) fn is_image_command(name: &str) -> bool {
+    IMAGE_COMMANDS.contains(&name)
+}
