@@ -5,7 +5,7 @@
 //! its own descriptor. Whatever cannot be told apart from an attempt is refused.
 
 use std::collections::HashMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,7 +49,6 @@ struct Properties {
     uid: u32,
     gid: u32,
     times: Timestamps,
-    attributes: Vec<(CString, Vec<u8>)>,
 }
 
 struct Parent {
@@ -99,7 +98,7 @@ impl Extraction {
 
     fn make<R: BufRead>(&mut self, path: &Path, entry: &Entry, content: Content<'_, '_, R>) -> io::Result<Made> {
         let Some(name) = path.file_name() else {
-            return Ok(self.describe(0, entry));
+            return self.describe(0, entry);
         };
         self.enter_parent(path)?;
         match &entry.kind {
@@ -124,16 +123,20 @@ impl Extraction {
         }
         let parent = parent.index;
         let index = self.known(stat.st_ino, parent, name);
-        Ok(self.describe(index, entry))
+        self.describe(index, entry)
     }
 
-    /// Keeps what the archive says of a directory, which it may say but once.
-    fn describe(&mut self, index: usize, entry: &Entry) -> Made {
-        let slot = &mut self.directories[index].properties;
-        match slot.replace(Properties::of(entry)) {
-            None => Made::Yes,
-            Some(_) => TWICE,
+    /// Keeps what the archive says of a directory, which it may say but once. Its attributes, which can
+    /// be large, are set and not kept.
+    fn describe(&mut self, index: usize, entry: &Entry) -> io::Result<Made> {
+        if self.directories[index].properties.replace(Properties::of(entry)).is_some() {
+            return Ok(TWICE);
         }
+        if !entry.attributes.is_empty() {
+            let directory = self.root.open_dir(&self.path_of(index))?;
+            set_attributes(directory.as_fd(), entry)?;
+        }
+        Ok(Made::Yes)
     }
 
     fn make_file<R: BufRead>(
@@ -160,7 +163,7 @@ impl Extraction {
             self.bytes += length as u64;
             content.consume(length);
         }
-        self.set_properties(file.as_fd(), &Properties::of(entry))?;
+        self.set_all(file.as_fd(), entry)?;
         Ok(Made::Yes)
     }
 
@@ -220,20 +223,23 @@ impl Extraction {
         // Opened for both directions a FIFO waits for nobody (fifo(7)).
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fifo = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-        self.set_properties(fifo.as_fd(), &Properties::of(entry))?;
+        self.set_all(fifo.as_fd(), entry)?;
         Ok(Made::Yes)
     }
 
-    /// Owner first, for that clears set-user-ID bits and file capabilities; times last.
+    fn set_all(&self, file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+        // Attributes last: a new owner costs a file its capabilities. They leave its time alone.
+        self.set_properties(file, &Properties::of(entry))?;
+        set_attributes(file, entry)
+    }
+
+    /// The mode after the owner, which clears set-user-ID bits.
     fn set_properties(&self, file: BorrowedFd<'_>, properties: &Properties) -> io::Result<()> {
         if self.gives_away {
             let (uid, gid) = properties.owner();
             rustix::fs::fchown(file, uid, gid)?;
         }
         rustix::fs::fchmod(file, Mode::from_raw_mode(properties.mode))?;
-        for (name, value) in &properties.attributes {
-            rustix::fs::fsetxattr(file, name, value, XattrFlags::CREATE)?;
-        }
         rustix::fs::futimens(file, &properties.times)?;
         Ok(())
     }
@@ -295,6 +301,13 @@ impl Extraction {
     }
 }
 
+fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+    for (name, value) in &entry.attributes {
+        rustix::fs::fsetxattr(file, name, value, XattrFlags::CREATE)?;
+    }
+    Ok(())
+}
+
 /// What came of an entry.
 enum Made {
     Yes,
@@ -304,13 +317,8 @@ enum Made {
 const TWICE: Made = Made::Refused("the archive holds this path already, perhaps through a link");
 
 /// Of directories that entries lie in but that the archive does not name.
-const IMPLIED: Properties = Properties {
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    times: Timestamps { last_access: EPOCH, last_modification: EPOCH },
-    attributes: Vec::new(),
-};
+const IMPLIED: Properties =
+    Properties { mode: 0o755, uid: 0, gid: 0, times: Timestamps { last_access: EPOCH, last_modification: EPOCH } };
 
 const EPOCH: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
@@ -323,7 +331,6 @@ impl Properties {
             uid: entry.uid.get(),
             gid: entry.gid.get(),
             times: Timestamps { last_access: time, last_modification: time },
-            attributes: entry.attributes.clone(),
         }
     }
 
