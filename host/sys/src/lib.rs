@@ -12,6 +12,7 @@
 pub mod capability;
 pub mod cgroup;
 pub mod error;
+pub mod landlock;
 pub mod lock;
 pub mod memfd;
 pub mod mount;
