@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "to report is what it is for")]
 
 mod contestants;
+mod plugins;
 mod pods;
 mod report;
 mod runner;
@@ -67,7 +68,13 @@ impl Options {
 fn bench(options: &Options) -> Result<()> {
     let stage = Stage::set()?;
     let times = race(&stage.contestants(), options.rounds)?;
-    let report = Report { rounds: options.rounds, times, crowds: pods::crowds(&stage)?, costs: pods::costs(&stage)? };
+    let report = Report {
+        rounds: options.rounds,
+        times,
+        plugins: plugins::shares(options.rounds)?,
+        crowds: pods::crowds(&stage)?,
+        costs: pods::costs(&stage)?,
+    };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

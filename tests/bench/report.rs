@@ -5,12 +5,15 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::plugins::Share;
 use crate::pods::{Cost, Crowd};
 use crate::runner::Run;
 
 /// A ratio that must not be exceeded: medians of the first by the second.
 const BUDGETS: [(&str, &str, f64); 3] =
     [("rkt fly", "bubblewrap", 1.0), ("rkt fly", "by hand", 3.0), ("rkt container", "crun", 1.0)];
+/// What a plugin may take on the critical path, in milliseconds.
+const PLUGIN: f64 = 1.0;
 /// What monitor and init may take together, in kibibytes.
 const RESIDENT: u64 = 1024;
 
@@ -20,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     #[serde(serialize_with = "summaries")]
     pub(crate) times: BTreeMap<&'static str, Times>,
+    pub(crate) plugins: BTreeMap<&'static str, Share>,
     pub(crate) crowds: BTreeMap<&'static str, Crowd>,
     pub(crate) costs: BTreeMap<&'static str, Cost>,
 }
@@ -59,7 +63,7 @@ impl Times {
     }
 }
 
-fn milliseconds(nanoseconds: u64) -> f64 {
+pub(crate) fn milliseconds(nanoseconds: u64) -> f64 {
     // Microseconds are exact enough, and what is lost of them is nothing.
     f64::from(u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX)) / 1e3
 }
@@ -85,6 +89,10 @@ impl fmt::Display for Report {
             let ratio = a.median / b.median;
             let line = format!("{ours} / {theirs}");
             writeln!(f, "{line:<28}{ratio:>6.2} ({:.2}) of {budget}{}", a.least / b.least, verdict(ratio <= budget))?;
+        }
+        for (flavor, Share { start, plan, check, whole }) in &self.plugins {
+            write!(f, "\nplugin {flavor}, bytes to verdict: {whole:.2} ms ")?;
+            write!(f, "({start:.2} start, {plan:.2} plan, {check:.2} check) of {PLUGIN}{}", verdict(*whole <= PLUGIN))?;
         }
         for (flavor, crowd) in &self.crowds {
             let Crowd { starts, failures, wall, processor } = crowd;
