@@ -1,37 +1,47 @@
-//! Finds the flavors that `cargo xtask build` compiled, and makes the table by which rkt embeds them.
+//! Makes the tables by which rkt embeds what comes with it: the flavors that `cargo xtask build`
+//! compiled, and the default configuration.
 
-use std::fmt::Write as _;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).ok_or(io::ErrorKind::NotFound)?;
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or(io::ErrorKind::NotFound)?;
-    let flavors = manifest.join("../../target/rkt/flavors");
-    println!("cargo::rerun-if-changed={}", flavors.display());
-    let artifacts = artifacts(&flavors)?;
+
+    let artifacts = files(&manifest.join("../../target/rkt/flavors"), "artifact")?;
     if artifacts.is_empty() {
         println!("cargo::warning=no flavor is built in: `cargo xtask build` makes them");
     }
-    let mut table = String::from("[\n");
-    for artifact in artifacts {
-        let name = artifact.file_stem().unwrap_or_default().to_string_lossy();
-        writeln!(table, "    ({name:?}, include_bytes!({:?}).as_slice()),", artifact.display().to_string())
-            .map_err(io::Error::other)?;
-    }
-    table.push_str("]\n");
-    fs::write(out.join("flavors.rs"), table)
+    let entry = |path: &Path| format!("({:?}, include_bytes!({path:?}).as_slice())", name(path.file_stem()));
+    fs::write(out.join("flavors.rs"), table(&artifacts, entry))?;
+
+    let grants = files(&manifest.join("defaults/plugins.d"), "toml")?;
+    let entry = |path: &Path| format!("({:?}, include_str!({path:?}))", name(path.file_name()));
+    fs::write(out.join("grants.rs"), table(&grants, entry))
 }
 
-fn artifacts(flavors: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(flavors) {
+fn table(paths: &[PathBuf], entry: impl Fn(&Path) -> String) -> String {
+    let entries: Vec<String> = paths.iter().map(|path| entry(path)).collect();
+    format!("[{}]\n", entries.join(",\n"))
+}
+
+fn name(name: Option<&OsStr>) -> String {
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The files in a directory with this extension, in the order of their names; none where there is no
+/// such directory.
+fn files(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+    println!("cargo::rerun-if-changed={}", directory.display());
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "artifact") {
+        if path.extension().is_some_and(|found| found == extension) {
             paths.push(path.canonicalize()?);
         }
     }

@@ -14,10 +14,7 @@ const BUILT_IN: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/flavors.
 
 /// The configuration that comes with rkt.
 const DEFAULTS: Defaults<'_> = Defaults {
-    grants: &[
-        ("container.toml", include_str!("../defaults/plugins.d/container.toml")),
-        ("fly.toml", include_str!("../defaults/plugins.d/fly.toml")),
-    ],
+    grants: &include!(concat!(env!("OUT_DIR"), "/grants.rs")),
     flavors: include_str!("../defaults/stage1.toml"),
 };
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod debug;
+mod doctor;
 mod escape;
 mod flavor;
 mod images;

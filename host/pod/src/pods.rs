@@ -45,19 +45,19 @@ impl Pods {
     }
 
     /// The pods in the given directories, in the order of their UUIDs. One that moves meanwhile is
-    /// there once; one that is removed meanwhile is not there.
+    /// there once; one that is removed meanwhile is not there. Each is opened when it is its turn, so
+    /// that there may be more of them than a process may have descriptors.
     ///
     /// # Errors
     /// Where a directory cannot be read. Each pod that cannot be opened is an error of its own.
-    pub fn list(&self, stages: &[Stage]) -> Result<Vec<Result<Pod, PodsError>>, PodsError> {
+    pub fn list(&self, stages: &[Stage]) -> Result<impl Iterator<Item = Result<Pod, PodsError>>, PodsError> {
         let mut uuids = BTreeSet::new();
         for stage in stages {
             uuids.extend(self.uuids(*stage)?.into_iter().map(|uuid| (uuid, *stage)));
         }
         let mut last = None;
         uuids.retain(|(uuid, _)| last.replace(*uuid) != Some(*uuid));
-        let pods = uuids.into_iter().map(|(uuid, stage)| self.get_from(uuid, stage).transpose());
-        Ok(pods.flatten().collect())
+        Ok(uuids.into_iter().filter_map(|(uuid, stage)| self.get_from(uuid, stage).transpose()))
     }
 
     /// The pod whose UUID begins with this text, in upper or lower case, among those that users hear of.

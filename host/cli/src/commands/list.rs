@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use rkt_appc::{AcVersion, RuntimeApp};
-use rkt_pod::{Pod, PodError, Stage};
+use rkt_pod::{Pod, PodError, PodsError, Stage};
 
 use super::pod_json::{self, PodJson};
 use super::{Context, Outcome};
@@ -19,16 +19,10 @@ const SHORT_UUID: usize = 8;
 const SHORT_ID: usize = 19;
 
 pub(super) fn list(context: &Context, list: &List) -> Outcome {
-    let (mut pods, mut errors) = (Vec::new(), Vec::new());
-    for pod in context.pods().list(&Stage::LISTED)? {
-        match pod {
-            Ok(pod) => pods.push(pod),
-            Err(error) => errors.push(error.to_string()),
-        }
-    }
+    let mut errors = Vec::new();
     let text = match list.output.format {
-        OutputFormat::Text => table(&pods, list, &mut errors)?,
-        format => json(&pods, format)?,
+        OutputFormat::Text => table(context, list, &mut errors)?,
+        format => json(context, format, &mut errors)?,
     };
     print(&text)?;
     if !errors.is_empty() {
@@ -37,13 +31,22 @@ pub(super) fn list(context: &Context, list: &List) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn json(pods: &[Pod], format: OutputFormat) -> Result<String, PodError> {
-    let pods = pods.iter().map(PodJson::of).collect::<Result<Vec<_>, _>>()?;
+fn json(context: &Context, format: OutputFormat, errors: &mut Vec<String>) -> Result<String, PodsError> {
+    let mut told = Vec::new();
+    for pod in context.pods().list(&Stage::LISTED)? {
+        match pod
+            .map_err(|error| error.to_string())
+            .and_then(|pod| PodJson::of(&pod).map_err(|error| error.to_string()))
+        {
+            Ok(pod) => told.push(pod),
+            Err(error) => errors.push(error),
+        }
+    }
     // No pods have always been told as null.
-    Ok(if pods.is_empty() { "null\n".to_owned() } else { pod_json::text(&pods, format) })
+    Ok(if told.is_empty() { "null\n".to_owned() } else { pod_json::text(&told, format) })
 }
 
-fn table(pods: &[Pod], list: &List, errors: &mut Vec<String>) -> Result<String, PodError> {
+fn table(context: &Context, list: &List, errors: &mut Vec<String>) -> Result<String, PodsError> {
     let full = list.table.full;
     let mut table = Table::default();
     if !list.table.no_legend {
@@ -52,8 +55,11 @@ fn table(pods: &[Pod], list: &List, errors: &mut Vec<String>) -> Result<String, 
         table.line(head.chain(["STATE", "CREATED", "STARTED", "NETWORKS"]));
     }
     let now = SystemTime::now();
-    for pod in pods {
-        add(&mut table, pod, full, now, errors)?;
+    for pod in context.pods().list(&Stage::LISTED)? {
+        let added = pod
+            .map_err(|error| error.to_string())
+            .and_then(|pod| add(&mut table, &pod, full, now, errors).map_err(|error| error.to_string()));
+        errors.extend(added.err());
     }
     Ok(table.text())
 }

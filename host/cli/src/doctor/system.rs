@@ -1,0 +1,102 @@
+//! What the host's system and devices offer.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{Answer, Finding};
+
+pub(super) fn examine() -> Vec<Finding> {
+    vec![
+        Finding::new("systemd", systemd(), "pods' groups are made below rkt in each hierarchy"),
+        Finding::new("systemd-machined", machined(), "pods are not listed by machinectl"),
+        Finding::new(
+            "systemd-nspawn",
+            program("systemd-nspawn", &["--version"]),
+            "flavors that use it cannot run pods",
+        ),
+        Finding::new("KVM", kvm(), "flavors that run virtual machines cannot use this host's processor for them"),
+        Finding::new("QEMU", program(qemu(), &["--version"]), "flavors that use it cannot run pods"),
+        Finding::new("nftables", nftables(), "nothing yet: pods have no networks to filter"),
+        Finding::new("security modules", security_modules(), "pods cannot be confined by labels or profiles"),
+    ]
+}
+
+/// What sd_booted(3) looks at, and who process 1 is.
+fn systemd() -> Answer {
+    let first = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    match (first.trim(), Path::new("/run/systemd/system").is_dir()) {
+        ("systemd", true) => Answer::Yes("is process 1".to_owned()),
+        (other, _) => Answer::No(format!("process 1 is {other}")),
+    }
+}
+
+/// It is started when somebody asks for it on the system's bus.
+fn machined() -> Answer {
+    const BUS: &str = "/run/dbus/system_bus_socket";
+    const SERVICE: &str = "/usr/share/dbus-1/system-services/org.freedesktop.machine1.service";
+    if !Path::new(SERVICE).exists() {
+        return Answer::No("not installed".to_owned());
+    }
+    match UnixStream::connect(BUS) {
+        Ok(_) => Answer::Yes("can be started by the system's bus".to_owned()),
+        Err(error) => Answer::No(format!("{BUS}: {error}")),
+    }
+}
+
+/// The device can be opened. Whether guests run is seen only by running one.
+fn kvm() -> Answer {
+    const DEVICE: &str = "/dev/kvm";
+    match File::options().read(true).write(true).open(DEVICE) {
+        Ok(_) => Answer::Yes(format!("{DEVICE} can be opened")),
+        Err(error) => Answer::No(format!("{DEVICE}: {error}")),
+    }
+}
+
+fn qemu() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "qemu-system-aarch64",
+        _ => "qemu-system-x86_64",
+    }
+}
+
+/// Lists the tables, which needs the program, the kernel's part, and root's rights.
+fn nftables() -> Answer {
+    if !rustix::process::geteuid().is_root() {
+        return Answer::Unknown("only root can ask".to_owned());
+    }
+    match program("nft", &["list", "tables"]) {
+        Answer::Yes(_) => Answer::Yes("works".to_owned()),
+        other => other,
+    }
+}
+
+fn security_modules() -> Answer {
+    match fs::read_to_string("/sys/kernel/security/lsm") {
+        Err(error) => Answer::Unknown(format!("/sys/kernel/security/lsm: {error}")),
+        Ok(list) => {
+            let labels = ["selinux", "apparmor", "smack"];
+            let found = list.trim().split(',').any(|name| labels.contains(&name));
+            if found {
+                Answer::Yes(list.trim().to_owned())
+            } else {
+                Answer::No(format!("none that labels: {}", list.trim()))
+            }
+        }
+    }
+}
+
+/// Runs a program; the first line that it says.
+fn program(name: &str, arguments: &[&str]) -> Answer {
+    match Command::new(name).args(arguments).stdin(Stdio::null()).output() {
+        Err(error) => Answer::No(format!("{name}: {error}")),
+        Ok(output) if output.status.success() => {
+            Answer::Yes(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or(name).to_owned())
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
+            Answer::No(format!("{name}: {said}"))
+        }
+    }
+}
