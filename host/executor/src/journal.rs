@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,14 @@ pub(crate) fn read(pod: impl AsFd) -> Result<Vec<Effect>, Failure> {
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end);
     let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).map_err(Failure::of(failed))).collect()
+}
+
+/// Removes the journal of the pod in this directory: everything in it is undone.
+pub(crate) fn remove(pod: impl AsFd) -> Result<(), Failure> {
+    match rustix::fs::unlinkat(pod, NAME, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(cause) => Err(Failure::of(|| "remove the pod's journal")(cause)),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! 4. [`confine`], in every process of an app, the first and those entered later: less and less.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rkt_plan::{CheckedApp, CheckedPlan, FileSystem, Mount, Namespace, Source};
@@ -105,6 +105,17 @@ impl Prepared {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
         Ok(())
+    }
+
+    /// Every descriptor in it, for a process that closes all others.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let apps = self.apps.iter().flat_map(|app| {
+            let binds = app.binds.iter().flatten().map(bind::Bind::as_fd);
+            let devices = app.devices.iter().filter_map(device::Device::as_fd);
+            let limits = app.limits.iter().flat_map(limit::Place::descriptors);
+            [app.root.as_fd()].into_iter().chain(binds).chain(devices).chain(limits)
+        });
+        apps.chain([self.scaffold.as_fd()]).collect()
     }
 
     /// The apps, in the order of the pod.

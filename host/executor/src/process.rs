@@ -1,20 +1,24 @@
 //! An app's processes: the first, and those that enter later. One function starts them all, which is
 //! why none can have more rights than another.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rkt_sys::mount::{Attributes, FileSystem};
 use rkt_sys::namespace::{self, Namespace, Namespaces};
 use rkt_sys::pidfd::PidFd;
+use rkt_sys::pty::{self, Pty};
 use rkt_sys::spawn::{Child, Spawn};
 use rkt_sys::{process, socket};
-use rustix::process::{Gid, Pid, Uid};
+use rustix::process::{Gid, Pid, Signal, Uid};
 
 use crate::failure::{Failure, on_one_line};
 use crate::launch::Command;
 use crate::order::{self, PreparedApp};
 use crate::scaffold;
+use crate::words::limit;
 
 /// The code of a process whose program could not be run, as systemd.exec(5) has it (EXIT_EXEC).
 pub const CODE_OF_NO_PROGRAM: i32 = 203;
@@ -135,12 +139,10 @@ fn spawn(
 ) -> Result<Starting, Failure> {
     let failed = || "make a process";
     let (ours, theirs) = socket::pair().map_err(Failure::of(failed))?;
-    let spawn = Spawn { namespaces, cgroup: app.limits.as_ref().and_then(|limits| limits.unified()) };
+    let spawn = Spawn { namespaces, cgroup: app.limits.as_ref().and_then(limit::Place::unified) };
     let Child { pid, process } = spawn
         .run(|| {
-            let failure = match body(&theirs) {
-                Err(failure) => failure,
-            };
+            let Err(failure) = body(&theirs);
             tell(&theirs, &failure)
         })
         .map_err(Failure::of(failed))?;
@@ -164,12 +166,11 @@ fn take_stdio(app: &PreparedApp, stdio: &Stdio) -> Result<(), Failure> {
                 give(app, file)?;
             }
             let null;
-            let input = match input {
-                Some(input) => input,
-                None => {
-                    null = scaffold::open_null()?;
-                    &null
-                }
+            let input = if let Some(input) = input {
+                input
+            } else {
+                null = scaffold::open_null()?;
+                &null
             };
             become_stdio(input, output, error).map_err(Failure::of(failed))
         }
@@ -267,15 +268,54 @@ pub fn kill_children() -> Result<(), Failure> {
     File::open(path).and_then(|mut file| file.read_to_string(&mut list)).map_err(Failure::of(failed))?;
     for pid in list.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
         // A child that is not waited for keeps its pid, so nobody else can have it.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
     Ok(())
 }
 
-/// Makes this process one that nobody in the pod looks into or writes to.
+/// Makes this process the parent of every orphan of the pod, which nobody in the pod looks into. In a
+/// pid namespace of its own it dies with its parent; elsewhere its parent's end of their connection
+/// tells it to end the pod first.
 ///
 /// # Errors
 /// The kernel refused.
-pub fn hide() -> Result<(), Failure> {
-    process::set_dumpable(false).map_err(Failure::of(|| "hide init's memory"))
+pub fn become_init(in_own_pid_namespace: bool) -> Result<(), Failure> {
+    let made = if in_own_pid_namespace {
+        process::set_parent_death_signal(Some(Signal::KILL))
+    } else {
+        process::become_child_subreaper()
+    };
+    made.and_then(|()| process::set_dumpable(false)).map_err(failed("become the parent of the pod's processes"))?;
+    rustix::process::setsid().map(drop).map_err(failed("begin a session"))
+}
+
+/// Lets go of the caller's input and output, once the pod's own null device is there.
+///
+/// # Errors
+/// The kernel refused.
+pub fn drop_stdio() -> Result<(), Failure> {
+    let null = scaffold::open_null()?;
+    become_stdio(&null, &null, &null).map_err(failed("let go of input and output"))
+}
+
+/// A new terminal for a command in an app: of the app's own devpts, or of one that nobody sees.
+///
+/// # Errors
+/// There is no terminal left.
+pub fn open_terminal(pinned: &Pinned) -> Result<Pty, Failure> {
+    let made;
+    let devpts = if let Some(devpts) = pinned.devpts() {
+        devpts
+    } else {
+        made = FileSystem::new("devpts")
+            .and_then(|devpts| devpts.option("ptmxmode", "0600")?.mount(Attributes::MOUNT_ATTR_NOSUID))
+            .map_err(failed("make terminals"))?;
+        made.as_fd()
+    };
+    pty::open_in(devpts).map_err(failed("open a terminal"))
+}
+
+/// For `map_err`, where what was tried is said in fixed words.
+pub fn failed<E: Error>(what: &'static str) -> impl FnOnce(E) -> Failure {
+    Failure::of(move || what)
 }

@@ -51,9 +51,7 @@ impl Program {
         };
         let arguments: Vec<_> = self.arguments.iter().map(CString::as_c_str).collect();
         let environment: Vec<_> = self.environment.iter().map(CString::as_c_str).collect();
-        let error = match process::exec(&path, &arguments, &environment) {
-            Err(error) => error,
-        };
+        let Err(error) = process::exec(&path, &arguments, &environment);
         let shown = self.path.display();
         match error.errno() {
             Some(Errno::NOENT) if self.path.exists() => match interpreter(&self.path) {

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Something could not be ended or removed; the rest was.
 pub fn undo(pod: impl AsFd) -> Result<(), Failure> {
     let mut first = None;
-    for effect in journal::read(pod)? {
+    for effect in journal::read(&pod)? {
         let undone = match &effect {
             Effect::Group(path) => remove_group(path),
             Effect::Processes(root) => kill_processes(root),
@@ -33,7 +33,11 @@ pub fn undo(pod: impl AsFd) -> Result<(), Failure> {
             first.get_or_insert(failure);
         }
     }
-    first.map_or(Ok(()), Err)
+    match first {
+        Some(failure) => Err(failure),
+        // With it goes the work of whoever meets the pod next.
+        None => journal::remove(&pod),
+    }
 }
 
 fn remove_group(path: &Path) -> Result<(), Failure> {

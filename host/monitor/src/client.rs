@@ -128,7 +128,7 @@ impl Control {
         let mut command = Relay { stdio, may_send: WINDOW, input_ended: false };
         loop {
             command.wait(&mut self.link)?;
-            while let Some((stream, frame)) = self.link.next().map_err(ControlError::Link)? {
+            while let Some((stream, frame)) = self.link.next_frame().map_err(ControlError::Link)? {
                 if let Some(ended) = command.take(&mut self.link, stream, frame)? {
                     return Ok(ended);
                 }
@@ -146,7 +146,7 @@ impl Control {
 
     fn reply(&mut self) -> Result<Reply, ControlError> {
         loop {
-            match self.link.next().map_err(ControlError::Link)? {
+            match self.link.next_frame().map_err(ControlError::Link)? {
                 Some((_, Frame::Message(json))) => return parse(&json),
                 Some(_) => {}
                 None if self.link.has_ended() => return Err(ControlError::Ended),

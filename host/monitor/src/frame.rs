@@ -146,7 +146,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The bytes are none. There is no going on after that.
-    pub fn next(&mut self) -> Result<Option<(Stream, Frame)>, FrameError> {
+    pub fn next_frame(&mut self) -> Result<Option<(Stream, Frame)>, FrameError> {
         let bytes = &self.bytes[self.used..];
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -190,7 +190,7 @@ mod tests {
             let mut seen = Vec::new();
             for chunk in bytes.chunks(size) {
                 decoder.add(chunk);
-                while let Some(frame) = decoder.next().unwrap() {
+                while let Some(frame) = decoder.next_frame().unwrap() {
                     seen.push(frame);
                 }
             }
@@ -203,7 +203,7 @@ mod tests {
         let error = |bytes: &[u8]| {
             let mut decoder = Decoder::default();
             decoder.add(bytes);
-            decoder.next().unwrap_err()
+            decoder.next_frame().unwrap_err()
         };
         assert_eq!(error(&[1, 0, 0, 0, 0, 255, 255, 255, 255]), FrameError::TooLarge(u32::MAX));
         assert_eq!(error(&[1, 0, 0, 0, 0, 1, 0, 1, 0]), FrameError::TooLarge(65537));
@@ -227,7 +227,7 @@ mod tests {
             let bytes: Vec<u8> = (0..200).map(|_| if random() < 200 { random() % 5 } else { random() }).collect();
             for chunk in bytes.chunks(17) {
                 decoder.add(chunk);
-                while let Ok(Some(_)) = decoder.next() {}
+                while let Ok(Some(_)) = decoder.next_frame() {}
                 assert!(decoder.bytes.len() - decoder.used <= HEADER + LARGEST);
             }
         }

@@ -73,7 +73,11 @@ impl Link {
                 Ok(length) => sent += length,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(cause) => return Err(LinkError::Broken(cause.into())),
+                Err(cause) => {
+                    // There is no one left to send it to.
+                    self.waiting.clear();
+                    return Err(LinkError::Broken(cause.into()));
+                }
             }
         }
         self.waiting.drain(..sent);
@@ -109,9 +113,9 @@ impl Link {
     ///
     /// # Errors
     /// The other end does not keep to the protocol.
-    pub fn next(&mut self) -> Result<Option<(Stream, Frame)>, LinkError> {
+    pub fn next_frame(&mut self) -> Result<Option<(Stream, Frame)>, LinkError> {
         loop {
-            match self.decoder.next().map_err(LinkError::Frame)? {
+            match self.decoder.next_frame().map_err(LinkError::Frame)? {
                 None => return Ok(None),
                 Some((_, Frame::Hello(VERSION))) if !self.greeted => self.greeted = true,
                 Some((_, Frame::Hello(version))) => return Err(LinkError::Version(version)),
@@ -119,6 +123,14 @@ impl Link {
                 Some(frame) => return Ok(Some(frame)),
             }
         }
+    }
+
+    /// Closes this direction: the other end sees it after what was sent. What comes can still be read.
+    pub fn close(&mut self) {
+        // What the other end does not take now it does not get.
+        let _ = self.flush();
+        self.waiting.clear();
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 
     /// Whether the other end has closed the connection.

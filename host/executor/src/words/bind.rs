@@ -1,6 +1,6 @@
 //! `bind`: something that is elsewhere, seen in an app.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rkt_plan::{Access, CleanPath, Mount, Reach, Source};
@@ -42,6 +42,11 @@ pub(crate) fn prepare(source: &Source, access: Access, reach: Reach, places: &Pl
 }
 
 impl Bind {
+    /// The mount.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+
     /// Puts it in its place.
     pub(crate) fn attach(&self, root: &Root, at: &CleanPath, all: &[Mount]) -> Result<(), Failure> {
         let target = target::open(root, at, self.kind, all)?;

@@ -1,6 +1,6 @@
 //! `device`: a device node of the host, offered under its own path.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rkt_plan::{CheckedApp, CleanPath, FileSystem, Mount};
@@ -25,6 +25,16 @@ enum Form {
     Node { kind: FileType, number: Dev, mode: Mode, owner: Uid, group: Gid },
     /// The host's own node: an image's file system has no nodes.
     Bind(OwnedFd),
+}
+
+impl Device {
+    /// The mount, where it is one.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.form {
+            Form::Bind(mount) => Some(mount.as_fd()),
+            Form::Node { .. } => None,
+        }
+    }
 }
 
 pub(crate) fn prepare(app: &CheckedApp, path: &CleanPath) -> Result<Device, Failure> {

@@ -103,6 +103,11 @@ impl Place {
         self.unified.as_ref().map(|group| group.as_fd())
     }
 
+    /// Every descriptor in it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.unified().into_iter().chain(self.lists.iter().map(|list| list.as_fd()))
+    }
+
     /// Moves the calling process into the version 1 groups.
     pub(crate) fn enter(&self) -> Result<(), Failure> {
         for list in &self.lists {

@@ -20,32 +20,40 @@ pub(crate) fn compile(policy: &SeccompPolicy) -> Result<Program, Failure> {
 }
 
 fn filter(policy: &SeccompPolicy) -> Filter {
-    let (allowed, errno): (Box<dyn Fn(&str) -> Option<Option<Rule>>>, _) = match policy {
-        SeccompPolicy::Allow { calls, errno } => (Box::new(|name| calls.get(name).copied()), errno),
-        SeccompPolicy::Refuse { calls, errno } => (Box::new(|name| (!calls.contains(name)).then_some(None)), errno),
+    let (errno, otherwise) = match policy {
+        SeccompPolicy::Allow { errno, .. } => (errno, Action::Refuse(given(*errno).unwrap_or(Errno::NOSYS))),
+        SeccompPolicy::Refuse { errno, .. } => (errno, Action::Allow),
     };
-    let given = errno.map(Errno::from_raw_os_error);
     let mut rules = Vec::new();
     for (name, syscall) in Syscall::all() {
-        let refused = Action::Refuse(given.unwrap_or(errno_of_refused(name)));
-        let ways = match allowed(name) {
-            None => Vec::new(),
-            Some(None) => vec![Vec::new()],
-            Some(Some(rule)) => conditions(rule),
-        };
-        let unconditional = ways.iter().any(Vec::is_empty);
-        let allow = |conditions| seccomp::Rule { syscall, conditions, action: Action::Allow };
-        rules.extend(ways.into_iter().map(allow));
-        if !unconditional {
-            rules.push(seccomp::Rule { syscall, conditions: Vec::new(), action: refused });
+        let ways = ways(policy, name);
+        let is_free = ways.iter().any(Vec::is_empty);
+        rules.extend(ways.into_iter().map(|conditions| seccomp::Rule { syscall, conditions, action: Action::Allow }));
+        if !is_free {
+            let action = Action::Refuse(given(*errno).unwrap_or(errno_of_refused(name)));
+            rules.push(seccomp::Rule { syscall, conditions: Vec::new(), action });
         }
     }
-    let otherwise = match policy {
-        SeccompPolicy::Allow { .. } => Action::Refuse(given.unwrap_or(Errno::NOSYS)),
-        SeccompPolicy::Refuse { .. } => Action::Allow,
-    };
     // Numbers of another architecture would pass under names that nobody judged.
     Filter { rules, otherwise, foreign: Action::Kill }
+}
+
+fn given(errno: Option<i32>) -> Option<Errno> {
+    errno.map(Errno::from_raw_os_error)
+}
+
+/// Each way in which a call is allowed, as conditions that hold together: none where it is refused, one
+/// without conditions where it is free.
+fn ways(policy: &SeccompPolicy, name: &str) -> Vec<Vec<Condition>> {
+    match policy {
+        SeccompPolicy::Allow { calls, .. } => match calls.get(name) {
+            None => Vec::new(),
+            Some(None) => vec![Vec::new()],
+            Some(Some(rule)) => conditions(*rule),
+        },
+        SeccompPolicy::Refuse { calls, .. } if calls.contains(name) => Vec::new(),
+        SeccompPolicy::Refuse { .. } => vec![Vec::new()],
+    }
 }
 
 /// What a refused call of the table answers where the filter says nothing. The arguments of `clone3`
@@ -54,7 +62,7 @@ fn errno_of_refused(name: &str) -> Errno {
     if name == "clone3" { Errno::NOSYS } else { Errno::PERM }
 }
 
-/// Each way in which the rule is kept, as conditions that hold together.
+/// Each way in which a rule is kept.
 fn conditions(rule: Rule) -> Vec<Vec<Condition>> {
     match rule {
         Rule::NoNewNamespaces => vec![vec![Condition { argument: Argument::First, mask: NEW_NAMESPACES, value: 0 }]],

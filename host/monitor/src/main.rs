@@ -1,0 +1,33 @@
+//! The static program: the monitor outside a pod, and, made by it, init inside.
+//!
+//! `rkt run` becomes it, so its pid, exit code and signals are the caller's. The only program of the
+//! pod's that has rights on the host while the pod runs is this one, and it takes no decision: what
+//! to do is the plan, which it checks again.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+use std::process::ExitCode;
+
+use rkt_monitor::start::Arguments;
+
+mod between;
+mod inside;
+mod outside;
+
+/// The monitor's own failure, as opposed to an app's code.
+const FAILURE: u8 = 254;
+
+fn main() -> ExitCode {
+    let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {
+        outside::say("this program is started by rkt");
+        return ExitCode::from(FAILURE);
+    };
+    match outside::run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            outside::say(&rkt_executor::failure::on_one_line(&failure));
+            ExitCode::from(FAILURE)
+        }
+    }
+}

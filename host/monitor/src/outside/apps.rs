@@ -1,0 +1,126 @@
+//! The apps of a pod as the monitor knows them: from init's word, and nothing else.
+
+use rkt_executor::Failure;
+use rkt_monitor::{AppState, AppStatus, Ended};
+use rustix::process::Signal;
+
+/// Each app with its state.
+#[derive(Debug)]
+pub(crate) struct Apps {
+    apps: Vec<App>,
+    /// The first code that was not 0.
+    code: u8,
+}
+
+#[derive(Debug)]
+struct App {
+    name: String,
+    pid: u32,
+    state: AppState,
+}
+
+impl Apps {
+    pub(crate) fn new(names: impl Iterator<Item = String>) -> Self {
+        let apps = names.map(|name| App { name, pid: 0, state: AppState::Starting }).collect();
+        Self { apps, code: 0 }
+    }
+
+    pub(crate) fn name(&self, index: usize) -> Result<&str, Failure> {
+        self.apps.get(index).map(|app| app.name.as_str()).ok_or_else(unknown)
+    }
+
+    /// An app's first process was made.
+    pub(crate) fn made(&mut self, index: usize, pid: u32) -> Result<(), Failure> {
+        self.app(index)?.pid = pid;
+        Ok(())
+    }
+
+    /// An app runs its program. Whether now all have come so far.
+    pub(crate) fn up(&mut self, index: usize) -> Result<bool, Failure> {
+        let app = self.app(index)?;
+        if app.state == AppState::Starting {
+            app.state = AppState::Running { pid: app.pid };
+        }
+        Ok(!self.apps.iter().any(|app| app.state == AppState::Starting))
+    }
+
+    /// An app has ended; the code that is recorded. Of an app that ended by the signal by which it was
+    /// asked to, 0. An app ends once.
+    pub(crate) fn ended(&mut self, index: usize, ended: Ended, was_asked: bool) -> Result<i32, Failure> {
+        let app = self.app(index)?;
+        if let AppState::Exited(earlier) = app.state {
+            return Ok(earlier.code());
+        }
+        let as_asked = was_asked && ended == Ended::Signal(Signal::TERM.as_raw());
+        let ended = if as_asked { Ended::Code(0) } else { ended };
+        app.state = AppState::Exited(ended);
+        if self.code == 0 {
+            // Codes and signal numbers are less than 256.
+            self.code = u8::try_from(ended.code()).unwrap_or(u8::MAX);
+        }
+        Ok(ended.code())
+    }
+
+    /// The apps that had not ended when all of the pod was killed, and how they did then.
+    pub(crate) fn kill_rest(&self) -> Vec<(usize, Ended)> {
+        let killed = Ended::Signal(Signal::KILL.as_raw());
+        let rest = self.apps.iter().enumerate().filter(|(_, app)| !matches!(app.state, AppState::Exited(_)));
+        rest.map(|(index, _)| (index, killed)).collect()
+    }
+
+    /// The pod's code: the first that was not 0, or 0.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// As told to clients.
+    pub(crate) fn status(&self) -> Vec<AppStatus> {
+        self.apps.iter().map(|app| AppStatus { name: app.name.clone(), state: app.state }).collect()
+    }
+
+    fn app(&mut self, index: usize) -> Result<&mut App, Failure> {
+        self.apps.get_mut(index).ok_or_else(unknown)
+    }
+}
+
+fn unknown() -> Failure {
+    Failure::new("init speaks of an app that is none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apps() -> Apps {
+        Apps::new(["a", "b"].map(str::to_owned).into_iter())
+    }
+
+    #[test]
+    fn the_first_code_that_is_not_0_is_the_pods() {
+        let mut apps = apps();
+        assert_eq!(apps.ended(0, Ended::Code(3), false).unwrap(), 3);
+        assert_eq!(apps.ended(1, Ended::Signal(9), true).unwrap(), 9);
+        assert_eq!(apps.code(), 3);
+        assert!(apps.kill_rest().is_empty());
+    }
+
+    #[test]
+    fn an_app_that_ends_as_asked_has_not_failed() {
+        let mut apps = apps();
+        assert_eq!(apps.ended(0, Ended::Signal(15), true).unwrap(), 0);
+        assert_eq!(apps.code(), 0);
+        assert_eq!(apps.kill_rest(), [(1, Ended::Signal(9))]);
+        let mut unasked = Apps::new(["a".to_owned()].into_iter());
+        assert_eq!(unasked.ended(0, Ended::Signal(15), false).unwrap(), 15);
+    }
+
+    #[test]
+    fn all_are_up_when_the_last_is_and_unknown_ones_are_an_error() {
+        let mut apps = apps();
+        apps.made(0, 2).unwrap();
+        assert!(!apps.up(0).unwrap());
+        assert_eq!(apps.status()[0].state, AppState::Running { pid: 2 });
+        assert!(apps.up(1).unwrap());
+        assert!(apps.up(2).is_err() && apps.made(2, 1).is_err() && apps.name(2).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! Those who speak to the monitor over the pod's control socket, and their commands in the pod.
+//!
+//! Nobody here is believed: a client that does not keep to the protocol or to its windows is cut off,
+//! and one that does not read holds up nothing but its own.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use rkt_executor::Failure;
+use rkt_executor::process::failed;
+use rkt_monitor::frame::{Channel, Frame, Stream, WINDOW};
+use rkt_monitor::link::{Link, LinkError};
+use rkt_monitor::{Reply, Request, Status};
+use rkt_sys::poll::{PollFd, PollFlags};
+use rkt_sys::socket;
+use rustix::process::Pid;
+
+use super::apps::Apps;
+use super::ending::Ending;
+
+/// Connections at a time; more wait in the kernel's queue.
+const MOST_CLIENTS: usize = 64;
+
+/// Commands of one client at a time.
+const MOST_CALLS: usize = 16;
+
+/// All clients.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    listener: UnixListener,
+    links: BTreeMap<u64, Link>,
+    /// Commands in the pod, by init's number for them.
+    calls: BTreeMap<u32, Call>,
+    next_client: u64,
+    next_call: u32,
+}
+
+/// A command of a client.
+#[derive(Debug)]
+struct Call {
+    client: u64,
+    /// The client's own number for it.
+    number: u32,
+    /// How many bytes of input the client may send.
+    input: u32,
+    /// How many bytes init may send, of output and error output.
+    outputs: [u32; 2],
+}
+
+/// What a client's request may need.
+struct Pod<'a> {
+    init: &'a mut Link,
+    ending: &'a mut Ending,
+    apps: &'a Apps,
+    init_pid: Pid,
+}
+
+impl Clients {
+    pub(crate) fn new(listener: UnixListener) -> Result<Self, Failure> {
+        listener.set_nonblocking(true).map_err(failed("listen on the control socket"))?;
+        Ok(Self { listener, links: BTreeMap::new(), calls: BTreeMap::new(), next_client: 0, next_call: 1 })
+    }
+
+    /// Adds what is waited for.
+    pub(crate) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        if self.links.len() < MOST_CLIENTS {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
+        for link in self.links.values() {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, link.wants_to_receive());
+            flags.set(PollFlags::OUT, link.wants_to_send());
+            fds.push(PollFd::new(link, flags));
+        }
+    }
+
+    /// Hears new clients and what the others say.
+    pub(crate) fn advance(&mut self, init: &mut Link, ending: &mut Ending, apps: &Apps, init_pid: Pid) {
+        self.accept();
+        let mut pod = Pod { init, ending, apps, init_pid };
+        for (id, mut link) in std::mem::take(&mut self.links) {
+            if let Ok(true) = self.hear(id, &mut link, &mut pod) {
+                self.links.insert(id, link);
+            } else {
+                self.hang_up(id, pod.init);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        while self.links.len() < MOST_CLIENTS {
+            let Ok((stream, _)) = self.listener.accept() else { return };
+            if !is_allowed(&stream) {
+                continue;
+            }
+            if let Ok(link) = Link::new(OwnedFd::from(stream)) {
+                self.links.insert(self.next_client, link);
+                self.next_client += 1;
+            }
+        }
+    }
+
+    /// Whether the client is still there.
+    fn hear(&mut self, id: u64, link: &mut Link, pod: &mut Pod<'_>) -> Result<bool, LinkError> {
+        link.flush()?;
+        if link.wants_to_receive() {
+            link.receive()?;
+        }
+        while let Some((stream, frame)) = link.next_frame()? {
+            let kept = match frame {
+                Frame::Message(json) => {
+                    self.hear_request(id, stream.call, &json, link, pod);
+                    true
+                }
+                frame => self.hand_to_init(id, stream, frame, pod.init),
+            };
+            if !kept {
+                return Ok(false);
+            }
+        }
+        link.flush()?;
+        Ok(!link.has_ended())
+    }
+
+    fn hear_request(&mut self, id: u64, call: u32, json: &[u8], link: &mut Link, pod: &mut Pod<'_>) {
+        match serde_json::from_slice(json) {
+            Ok(Request::Status {}) => {
+                let init = pod.init_pid.as_raw_pid().cast_unsigned();
+                link.send_message(call, &Reply::Status(Status { init, apps: pod.apps.status() }));
+            }
+            Ok(Request::Stop { force }) => {
+                if force {
+                    pod.ending.force();
+                } else {
+                    pod.ending.begin();
+                }
+                link.send_message(call, &Reply::Done {});
+            }
+            Ok(Request::Enter(enter)) => {
+                if self.calls.values().filter(|other| other.client == id).count() >= MOST_CALLS {
+                    let message = "too many commands on one connection".to_owned();
+                    return link.send_message(call, &Reply::Failed { message });
+                }
+                pod.init.send_message(self.next_call, &Request::Enter(enter));
+                let outputs = [WINDOW; 2];
+                self.calls.insert(self.next_call, Call { client: id, number: call, input: WINDOW, outputs });
+                self.next_call = self.next_call % (u32::MAX >> 2) + 1;
+            }
+            Ok(Request::Resize(size)) => {
+                if let Some(number) = self.find(id, call) {
+                    pod.init.send_message(number, &Request::Resize(size));
+                }
+            }
+            Err(_) => {
+                let message = "the pod's monitor is of another version and cannot do this".to_owned();
+                link.send_message(call, &Reply::Failed { message });
+            }
+        }
+    }
+
+    /// Init's number for a call of a client.
+    fn find(&self, id: u64, call: u32) -> Option<u32> {
+        let mut calls = self.calls.iter().filter(|(_, other)| other.client == id && other.number == call);
+        calls.next_back().map(|(number, _)| *number)
+    }
+
+    /// Whether the client keeps to its windows.
+    fn hand_to_init(&mut self, id: u64, stream: Stream, frame: Frame, init: &mut Link) -> bool {
+        let Some(number) = self.find(id, stream.call) else {
+            // A command that has just ended leaves frames on their way.
+            return true;
+        };
+        let Some(call) = self.calls.get_mut(&number) else { return true };
+        let to = Stream::new(number, stream.channel);
+        match (stream.channel, frame) {
+            (Channel::Input, Frame::Data(bytes)) => {
+                let Some(left) = spend(call.input, &bytes) else { return false };
+                call.input = left;
+                init.send(to, &Frame::Data(bytes));
+            }
+            (Channel::Input, Frame::End) => init.send(to, &Frame::End),
+            (Channel::Output | Channel::Error, Frame::Credit(more)) => {
+                let window = &mut call.outputs[usize::from(stream.channel == Channel::Error)];
+                // Nobody has more than a window: what a client gives beyond it would be kept here.
+                let more = more.min(WINDOW - *window);
+                *window += more;
+                init.send(to, &Frame::Credit(more));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Hands on what init says of a command.
+    pub(crate) fn hear_init(&mut self, stream: Stream, frame: &Frame, init: &mut Link) {
+        let Some(call) = self.calls.get_mut(&stream.call) else { return };
+        let to = Stream::new(call.number, stream.channel);
+        let client = call.client;
+        let mut is_over = false;
+        match (stream.channel, frame) {
+            (Channel::Message, Frame::Message(json)) => {
+                is_over = !matches!(serde_json::from_slice(json), Ok(Reply::Started {}));
+            }
+            (Channel::Input, Frame::Credit(more)) => call.input = call.input.saturating_add(*more).min(WINDOW),
+            (Channel::Output | Channel::Error, Frame::Data(bytes)) => {
+                let window = &mut call.outputs[usize::from(stream.channel == Channel::Error)];
+                match spend(*window, bytes) {
+                    Some(left) => *window = left,
+                    None => return self.hang_up(client, init),
+                }
+            }
+            (Channel::Output | Channel::Error, Frame::End) => {}
+            _ => return,
+        }
+        if is_over {
+            self.calls.remove(&stream.call);
+        }
+        if let Some(link) = self.links.get_mut(&client) {
+            link.send(to, frame);
+        }
+    }
+
+    /// Forgets a client, and tells init of its commands.
+    fn hang_up(&mut self, id: u64, init: &mut Link) {
+        self.links.remove(&id);
+        self.calls.retain(|number, call| {
+            if call.client == id {
+                init.send(Stream::new(*number, Channel::Message), &Frame::End);
+            }
+            call.client != id
+        });
+    }
+}
+
+/// What is left of a window, if the bytes fit in it.
+fn spend(window: u32, bytes: &[u8]) -> Option<u32> {
+    window.checked_sub(u32::try_from(bytes.len()).ok()?)
+}
+
+/// Root, and whoever the monitor runs as.
+fn is_allowed(stream: &UnixStream) -> bool {
+    socket::peer(stream).is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+}

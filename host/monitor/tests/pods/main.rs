@@ -1,0 +1,9 @@
+//! The static program with plans made by hand, on the real kernel.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod enter;
+mod isolated;
+mod life;
+mod limits;
+mod pod;
+mod shared;
