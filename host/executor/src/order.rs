@@ -11,14 +11,14 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rkt_plan::{CheckedApp, CheckedPlan, FileSystem, Mount, Namespace, Source};
+use rkt_plan::{CheckedApp, CheckedPlan, Mount, Namespace, Source};
 use rkt_sys::capability::Capabilities;
 use rkt_sys::mount as sys_mount;
 use rkt_sys::namespace::Namespaces;
 use rkt_sys::root::Root;
 use rkt_sys::seccomp::Program as Filter;
 use rkt_sys::{capability, network, process, signal};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FsWord, Mode, OFlags};
 
 use crate::failure::Failure;
 use crate::journal::{Effect, Journal};
@@ -169,23 +169,13 @@ impl PreparedApp {
     }
 }
 
-/// What is handed to init of an app's root, for processes that enter later.
-#[derive(Debug)]
-pub(crate) struct Assembled {
-    /// Its terminals, where the plan gives it any.
-    pub(crate) devpts: Option<OwnedFd>,
-}
-
-/// Builds an app's root in this process's mount namespace and makes it the only one there.
-pub(crate) fn assemble(app: &PreparedApp) -> Result<Assembled, Failure> {
+/// Builds an app's root in this process's mount namespace and makes it the only one there. Returns the
+/// app's terminals, where the plan gives it any.
+pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
     let scaffold = Scaffold::open().map_err(Failure::of(|| "open init's file system"))?;
     let root = root::attach(app.root.as_fd(), Path::new(scaffold::APP))?;
-    let mut devpts = None;
     for (planned, bound) in app.plan.mounts.iter().zip(&app.binds) {
-        let made = enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
-        if let Mount::FileSystem { kind: FileSystem::Devpts, .. } = planned {
-            devpts = made;
-        }
+        enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
     }
     for device in &app.devices {
         device::enact(&root, device, &app.plan.mounts)?;
@@ -200,26 +190,29 @@ pub(crate) fn assemble(app: &PreparedApp) -> Result<Assembled, Failure> {
         mask::enact(&root, path, &scaffold)?;
     }
     root::finish(&root, app.plan.root)?;
+    let devpts = find_terminals(&root);
     sys_mount::pivot_root(root.as_fd()).map_err(Failure::of(|| "make the image the root"))?;
-    Ok(Assembled { devpts })
+    Ok(devpts)
 }
 
-fn enact_mount(
-    root: &Root,
-    planned: &Mount,
-    bound: Option<&bind::Bind>,
-    all: &[Mount],
-) -> Result<Option<OwnedFd>, Failure> {
+fn enact_mount(root: &Root, planned: &Mount, bound: Option<&bind::Bind>, all: &[Mount]) -> Result<(), Failure> {
     match (planned, bound) {
         (Mount::FileSystem { kind, target, options }, _) => mount::enact(root, *kind, target, options, all)
-            .map(Some)
             .map_err(|cause| cause.within(format!("mount {} on {target}", kind.name()))),
         (Mount::Bind { source, target, .. }, Some(bound)) => bound
             .attach(root, target, all)
-            .map(|()| None)
             .map_err(|cause| cause.within(format!("bind {} on {target}", source_name(source)))),
         (Mount::Bind { .. }, None) => unreachable!("every bind of a plan is prepared with it"),
     }
+}
+
+/// The devpts that programs of the app look for, before any of them could have put something else there.
+fn find_terminals(root: &Root) -> Option<OwnedFd> {
+    // DEVPTS_SUPER_MAGIC of linux/magic.h.
+    const DEVPTS: FsWord = 0x1cd1;
+    let directory = root.open_path(Path::new("/dev/pts")).ok()?;
+    let stat = rustix::fs::fstatfs(&directory).ok()?;
+    (stat.f_type == DEVPTS).then_some(directory)
 }
 
 /// Sets what has to be set while the pod's own procfs is in reach: before the app's root is entered.

@@ -54,7 +54,7 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// The app's own devpts, where the plan gives it one.
+    /// The app's terminals, where it sees any.
     pub fn devpts(&self) -> Option<BorrowedFd<'_>> {
         self.devpts.as_ref().map(AsFd::as_fd)
     }
@@ -99,7 +99,7 @@ pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
         let mounts = pin(Namespace::Mount)?;
         let cgroups = app.own_cgroup_namespace.then(|| pin(Namespace::Cgroup)).transpose()?;
         take_stdio(app, stdio)?;
-        let devpts = order::assemble(app)?.devpts;
+        let devpts = order::assemble(app)?;
         send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
         match order::confine(app, &app.command, status)? {}
     })
@@ -298,7 +298,7 @@ pub fn drop_stdio() -> Result<(), Failure> {
     become_stdio(&null, &null, &null).map_err(failed("let go of input and output"))
 }
 
-/// A new terminal for a command in an app: of the app's own devpts, or of one that nobody sees.
+/// A new terminal for a command in an app: of those that the app sees, or one that nobody sees.
 ///
 /// # Errors
 /// There is no terminal left.

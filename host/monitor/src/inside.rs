@@ -127,11 +127,12 @@ impl Init<'_> {
             }
             self.wait()?;
             self.advance_apps();
-            self.advance_commands();
             self.reap();
             while let Some((stream, frame)) = self.link.next_frame()? {
                 self.take(stream, frame);
             }
+            // Last, since both ends and frames change what there is to do for them.
+            self.advance_commands();
         }
     }
 

@@ -16,11 +16,10 @@ pub(crate) fn enact(
     at: &CleanPath,
     options: &MountOptions,
     all: &[Mount],
-) -> Result<OwnedFd, Failure> {
+) -> Result<(), Failure> {
     let target = target::open(root, at, Kind::Directory, all)?;
     let mount = make(kind, options).map_err(Failure::of(|| "make the file system"))?;
-    mount::attach(mount.as_fd(), target.as_fd()).map_err(Failure::of(|| "attach it"))?;
-    Ok(mount)
+    mount::attach(mount.as_fd(), target.as_fd()).map_err(Failure::of(|| "attach it"))
 }
 
 fn make(kind: FileSystem, options: &MountOptions) -> rkt_sys::Result<OwnedFd> {

@@ -29,7 +29,7 @@ fn both(scripts: &[&str]) -> [TestPod; 2] {
 
 #[test]
 fn the_first_code_that_is_not_0_stops_the_pod_and_is_its_code() {
-    for pod in both(&["exit 3", WAIT, "sleep 1000"]) {
+    for pod in both(&["exit 3", "sleep 1000", "sleep 1000"]) {
         let ended = pod.run();
         assert_eq!(ended.code, Some(3), "{}", ended.error);
         let codes = ["a", "b", "c"].map(|app| ended.status(app).unwrap());
@@ -57,9 +57,10 @@ fn of_an_app_that_a_signal_ended_the_code_is_its_number() {
 
 #[test]
 fn a_stopped_pod_has_asked_its_apps_and_has_not_failed() {
-    for pod in both(&["trap 'echo bye; exit 0' TERM; while :; do sleep 1 & wait; done", "sleep 1000"]) {
-        let pod = pod.start();
+    for pod in both(&["trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done", "sleep 1000"]) {
+        let mut pod = pod.start();
         pod.wait_until_ready();
+        wait_for_output(&mut pod, "ready");
         pod.control().stop(false).unwrap();
         let ended = pod.finish();
         assert!(ended.output.ends_with("bye\n"), "{}", ended.output);
@@ -70,9 +71,9 @@ fn a_stopped_pod_has_asked_its_apps_and_has_not_failed() {
 
 #[test]
 fn force_waits_for_nobody_and_says_so() {
-    for pod in both(&["trap '' TERM; while :; do sleep 1; done"]) {
-        let pod = pod.start();
-        pod.wait_until_ready();
+    for pod in both(&["trap '' TERM; echo ready; while :; do sleep 1000; done"]) {
+        let mut pod = pod.start();
+        wait_for_output(&mut pod, "ready");
         pod.control().stop(true).unwrap();
         let ended = pod.finish();
         assert_eq!((ended.code, ended.status("a").as_deref()), (Some(9), Some("9")));
@@ -81,7 +82,7 @@ fn force_waits_for_nobody_and_says_so() {
 
 #[test]
 fn a_signal_to_the_monitor_stops_the_pod_and_a_second_one_kills_it() {
-    for pod in both(&[WAIT]) {
+    for pod in both(&["sleep 1000"]) {
         let pod = pod.start();
         pod.wait_until_ready();
         signal(&pod, Signal::TERM);

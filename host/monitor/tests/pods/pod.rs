@@ -109,7 +109,7 @@ impl TestPod {
                 pod.app(&app, AppWord::Device { path: path.to_owned() });
             }
             pod.app(&app, AppWord::Link { path: "/dev/fd".to_owned(), to: "/proc/self/fd".to_owned() });
-            for path in ["/proc/kcore", "/proc/keys", "/sys/module", "/proc/no-such-file"] {
+            for path in ["/proc/cpuinfo", "/proc/kcore", "/sys/module", "/proc/no-such-file"] {
                 pod.app(&app, AppWord::Mask { path: path.to_owned() });
             }
             pod.app(&app, AppWord::ReadOnly { path: "/proc/sys".to_owned() });
