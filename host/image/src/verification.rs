@@ -25,7 +25,7 @@ pub enum Verified {
 /// An image that has no signature where it needs one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "signature verification of {image:?} is required, and none of it can be checked (try --insecure-options=image)"
+    "signature verification of {image:?} is required, and there is none that can be checked (try --insecure-options=image)"
 )]
 pub struct SignatureRequired {
     image: String,

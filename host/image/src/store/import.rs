@@ -69,7 +69,8 @@ impl Store {
     ) -> Result<Image, ImportError> {
         let verified = verification.of_file(file)?;
         let opened = SystemTime::now();
-        let source = Source::open(file).map_err(|cause| ImportError::Open { file: file.to_owned(), cause })?;
+        let unopened = |cause| ImportError::Open { file: file.to_owned(), cause };
+        let source = Source::open(file).map_err(unopened)?;
         if let Some(image) = self.recall(&source)? {
             return Ok(image);
         }
@@ -78,7 +79,7 @@ impl Store {
         let staging = Staging::create(&self.staging()).map_err(failed)?;
         let archived = |cause| ImportError::Archive { file: file.to_owned(), cause };
         let unpacked = unpack(&source, staging.path(), policy, progress).map_err(archived)?;
-        if !source.is_unchanged().map_err(failed)? {
+        if !source.is_unchanged().map_err(unopened)? {
             return Err(ImportError::Changed(file.to_owned()));
         }
         let id = unpacked.id.clone();
