@@ -20,7 +20,7 @@ use rkt_planner::{MAX_COMPONENT, Refusal};
 
 /// Room for the compiler's work on the largest component. The time ends what is made to be compiled
 /// slowly.
-const CAGE: Cage = Cage { address_space: 4 << 30, processor_time: 120, output: 1 << 30, code: false };
+const CAGE: Cage = Cage { address_space: 4 << 30, processor_time: 120, output: 1 << 30 };
 
 fn main() -> ExitCode {
     let (output, code) = match artifact() {

@@ -29,8 +29,6 @@ pub struct Cage {
     pub processor_time: u64,
     /// Bytes up to which a file may grow that is one of its descriptors.
     pub output: u64,
-    /// Whether memory may be made executable, until [`close`](Cage::close_code).
-    pub code: bool,
 }
 
 impl Cage {
@@ -47,15 +45,7 @@ impl Cage {
         renounce_files_and_network()?;
         // From here on no descriptor can be made; the rules above needed one.
         process::set_rlimit(Resource::Nofile, Some(0), Some(0)).map_err(failed("forgo descriptors"))?;
-        calls::allow_computation(self.code)
-    }
-
-    /// Ends what [`code`](Cage::code) allowed: from now on no memory becomes executable.
-    ///
-    /// # Errors
-    /// The kernel refuses the filter.
-    pub fn close_code(self) -> Result<(), CageError> {
-        calls::forbid_new_code()
+        calls::allow_computation()
     }
 
     fn limit_resources(self) -> Result<(), CageError> {

@@ -6,53 +6,49 @@ use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
+use serde::de::DeserializeOwned;
+
 use crate::cage::Cage;
-use crate::contract::Session;
 use crate::failure::Failure;
-use crate::message::{self, FactAnswer, LONGEST_REQUEST, Reply, Request};
-use crate::run::Loaded;
+use crate::load::Code;
+use crate::message::{self, FactAnswer, LONGEST_REQUEST, LastReply, Reply, Request, Start};
+use crate::run::Ready;
 
 /// The name (`argv[0]`) by which a program is asked to be a planner: its `main` then does nothing but
 /// return what [`run_caged`] returns.
 pub const PROGRAM_NAME: &str = "rkt-planner";
 
 /// Room for the program itself, the plugin's memory, its code and the plan.
-const CAGE: Cage = Cage { address_space: 512 << 20, processor_time: 20, output: 0, code: true };
+const CAGE: Cage = Cage { address_space: 512 << 20, processor_time: 20, output: 0 };
 
 /// Runs one plugin for one pod, in a cage. For the first line of `main`, before any thread.
 ///
 /// It speaks with the process that started it ([`Planner`](crate::Planner)) and does nothing that a
 /// person would see; the exit code is zero if and only if a reply was sent.
 pub fn run_caged() -> ExitCode {
-    let reply = reply().unwrap_or_else(Reply::Failed);
-    match message::write(Descriptor(rustix::stdio::stdin()), &reply) {
+    let reply = reply().unwrap_or_else(LastReply::Failed);
+    match message::write(Descriptor(rustix::stdio::stdin()), &Reply::Last(reply)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn reply() -> Result<Reply, Failure> {
-    let code = read_code().map_err(|cause| Failure::Load { why: cause.to_string() })?;
-    let cage = |error: crate::cage::CageError| Failure::Cage { why: error.in_one_line() };
-    CAGE.enter().map_err(cage)?;
-    let plugin = Loaded::new(&code)?;
-    CAGE.close_code().map_err(cage)?;
-    let socket = Descriptor(rustix::stdio::stdin());
-    let Request { pod, limits } =
-        message::read(socket, LONGEST_REQUEST).map_err(|cause| Failure::Cage { why: cause.to_string() })?;
-    let session = Session::new(pod, limits, Box::new(ask));
-    Ok(match plugin.plan(session)? {
-        Ok(plan) => Reply::Planned(plan),
-        Err(problem) => Reply::Problem { message: problem.message, hint: problem.hint },
+fn reply() -> Result<LastReply, Failure> {
+    let code = Code::map(rustix::stdio::stdout()).map_err(|cause| Failure::Load { why: cause.to_string() })?;
+    CAGE.enter().map_err(|error| Failure::Cage { why: error.in_one_line() })?;
+    let Start(limits) = receive()?;
+    let plugin = Ready::new(code, limits, Box::new(ask))?;
+    let Request(pod) = receive()?;
+    Ok(match plugin.plan(pod)? {
+        Ok(plan) => LastReply::Planned(plan),
+        Err(problem) => LastReply::Problem { message: problem.message, hint: problem.hint },
     })
 }
 
-fn read_code() -> io::Result<Vec<u8>> {
-    let file = rustix::stdio::stdout();
-    let size = usize::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
-    let mut code = vec![0; size];
-    Descriptor(file).read_exact(&mut code)?;
-    Ok(code)
+/// The next message from rkt. Where none comes any more, nobody waits for a reply either.
+fn receive<T: DeserializeOwned>() -> Result<T, Failure> {
+    let socket = Descriptor(rustix::stdio::stdin());
+    message::read(socket, LONGEST_REQUEST).map_err(|cause| Failure::Contract { why: cause.to_string(), function: None })
 }
 
 fn ask(name: &str) -> io::Result<Option<String>> {

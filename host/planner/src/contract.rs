@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use rkt_plan::{Plan, Pod, requests};
+use rkt_plan::{Plan, Pod};
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::failure::Failure;
@@ -50,10 +50,10 @@ pub(crate) mod bindings {
 /// Answers a question about the host.
 pub(crate) type Ask = Box<dyn FnMut(&str) -> io::Result<Option<String>>>;
 
-/// One call of a plugin: the pod that it plans, and the plan so far.
+/// One life of a plugin: the pod that it plans, and the plan so far.
 pub(crate) struct Session {
-    pod: Pod,
-    requests: Vec<String>,
+    /// None until the plugin is called. Only a call gives out handles that lead here.
+    pod: Option<Pod>,
     plan: Plan,
     /// Places named so far.
     places: Vec<rkt_plan::Place>,
@@ -66,11 +66,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(pod: Pod, limits: Limits, ask: Ask) -> Self {
-        let requests = requests(&pod).into_iter().map(|request| request.id).collect();
+    pub(crate) fn new(limits: Limits, ask: Ask) -> Self {
         Self {
-            pod,
-            requests,
+            pod: None,
             plan: Plan::default(),
             places: Vec::new(),
             planned: Vec::new(),
@@ -79,6 +77,15 @@ impl Session {
             limits,
             texts: 0,
         }
+    }
+
+    /// The pod is known, and the plugin about to be called.
+    pub(crate) fn begin(&mut self, pod: Pod) {
+        self.pod = Some(pod);
+    }
+
+    fn pod(&self) -> &Pod {
+        self.pod.as_ref().expect("the handle of the pod is given out in the call, which comes after `begin`")
     }
 
     pub(crate) fn into_plan(self) -> Plan {
@@ -106,6 +113,10 @@ impl Session {
 
     /// The answer to a question, asked once.
     fn fact(&mut self, name: String) -> Result<Option<String>, wasmtime::Error> {
+        if self.pod.is_none() {
+            let why = "it asked about the host before it was called".to_owned();
+            return Err(Failure::Contract { why, function: None }.into());
+        }
         if let Some(answer) = self.answers.get(&name) {
             return Ok(answer.clone());
         }

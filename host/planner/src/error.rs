@@ -3,8 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use rkt_sys::pidfd::Exit;
-
 use crate::failure::Failure;
 
 /// Why a plugin gave no plan. Nothing on the host has changed.
@@ -68,15 +66,6 @@ pub enum End {
     Signal(i32),
     /// An exit code other than zero, or no reply.
     Code(i32),
-}
-
-impl From<Exit> for End {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Code(code) => Self::Code(code),
-            Exit::Signal(signal) => Self::Signal(signal),
-        }
-    }
 }
 
 impl std::fmt::Display for End {

@@ -16,22 +16,30 @@ pub(crate) const LONGEST_REPLY: usize = 8 << 20;
 /// The longest frame that rkt sends: a pod of hundreds of apps is far below.
 pub(crate) const LONGEST_REQUEST: usize = 64 << 20;
 
-/// To the planner, once.
+/// To the planner, first of all.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
-    pub(crate) pod: Pod,
-    pub(crate) limits: Limits,
-}
+pub(crate) struct Start(pub(crate) Limits);
+
+/// To the planner, once it is known which pod is to be planned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request(pub(crate) Pod);
 
 /// To the planner, for each [`Reply::Fact`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FactAnswer(pub(crate) Option<String>);
 
-/// From the planner. All but a question are its last words.
+/// From the planner: questions, then one last reply.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
     Fact { name: String },
+    Last(LastReply),
+}
+
+/// How a plugin's life came out.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LastReply {
     Planned(Plan),
     Problem { message: String, hint: Option<String> },
     Failed(Failure),
@@ -52,8 +60,8 @@ pub(crate) fn read<T: DeserializeOwned>(mut from: impl Read, longest: usize) -> 
     if length > longest {
         return Err(ReadError::TooLong { length, longest });
     }
-    // The memory grows with what really comes, whatever length was announced.
-    let mut frame = Vec::new();
+    // Beyond this the memory grows with what really comes, whatever length was announced.
+    let mut frame = Vec::with_capacity(length.min(64 << 10));
     from.take(length as u64).read_to_end(&mut frame)?;
     if frame.len() < length {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -1,25 +1,21 @@
 //! rkt's side of a planner process: starting it, asking it for a plan, and not waiting too long.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rkt_plan::{Plan, Pod};
 use rkt_sys::memfd;
-use rkt_sys::pidfd::{Exit, PidFd};
-use rkt_sys::poll::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal};
+use rkt_sys::pidfd::Exit;
 
 use crate::child::PROGRAM_NAME;
 use crate::error::{End, Error};
 use crate::limits::Limits;
-use crate::message::{self, FactAnswer, LONGEST_REPLY, ReadError, Reply, Request};
+use crate::message::{self, FactAnswer, LONGEST_REPLY, LastReply, ReadError, Reply, Request, Start};
 use crate::plugin::Plugin;
+use crate::process::{Process, Until, unexpected};
 
 /// Answers plugins' questions about the host. The contract lists them (`wit/facts.wit`).
 pub trait Facts {
@@ -44,8 +40,7 @@ pub struct Planner {
     plugin: String,
     limits: Limits,
     socket: UnixStream,
-    /// None once the process was waited for.
-    process: Option<PidFd>,
+    process: Process,
 }
 
 impl Planner {
@@ -59,19 +54,11 @@ impl Planner {
     pub fn start(program: &Path, plugin: &Plugin, limits: Limits) -> Result<Self, Error> {
         let start = |cause| Error::Start { plugin: plugin.name().to_owned(), cause };
         let (socket, theirs) = UnixStream::pair().map_err(start)?;
-        let code = memfd::sealed(plugin.name(), plugin.code()).map_err(io::Error::from).map_err(start)?;
-        let child = Command::new(program)
-            .arg0(PROGRAM_NAME)
-            .env_clear()
-            .stdin(OwnedFd::from(theirs))
-            .stdout(code)
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(start)?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a pid");
-        // Not waited for yet, so the pid is still the child's.
-        let process = PidFd::open(pid).map_err(io::Error::from).map_err(start)?;
-        Ok(Self { plugin: plugin.name().to_owned(), limits, socket, process: Some(process) })
+        // A few bytes into an empty socket: this waits for nobody.
+        message::write(&socket, &Start(limits.clone())).map_err(start)?;
+        let code = memfd::sealed(plugin.name(), plugin.code()).map_err(|error| start(error.into()))?;
+        let process = Process::start(program, PROGRAM_NAME, theirs.into(), code).map_err(start)?;
+        Ok(Self { plugin: plugin.name().to_owned(), limits, socket, process })
     }
 
     /// Asks for the plan of a pod, answers the plugin's questions, and sees the process end.
@@ -80,9 +67,8 @@ impl Planner {
     /// The plugin refuses the pod, fails, breaks a limit or does not end in time.
     pub fn plan(mut self, pod: &Pod, facts: &dyn Facts) -> Result<Planned, Error> {
         let deadline = Instant::now() + self.limits.time;
-        let request = Request { pod: pod.clone(), limits: self.limits.clone() };
-        // A process that failed early hung up before it read; it said why.
-        match message::write(self.until(deadline), &request) {
+        match message::write(self.until(deadline), &Request(pod.clone())) {
+            // A process that failed early hung up before it read; what it says is why.
             Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => return Err(self.silent(&cause, deadline)),
             _ => {}
         }
@@ -90,24 +76,15 @@ impl Planner {
         let reply = loop {
             match self.read(deadline)? {
                 Reply::Fact { name } => self.answer(name, &mut asked, facts, deadline)?,
-                last => break last,
+                Reply::Last(reply) => break reply,
             }
         };
         self.see_end(deadline)?;
         match reply {
-            Reply::Planned(plan) => self.accept(Planned { plan, facts: asked }),
-            Reply::Problem { message, hint } => Err(Error::Refused { plugin: self.plugin.clone(), message, hint }),
-            Reply::Failed(failure) => Err(Error::Failed { plugin: self.plugin.clone(), failure }),
-            Reply::Fact { .. } => unreachable!("questions were answered above"),
+            LastReply::Planned(plan) => self.accept(Planned { plan, facts: asked }),
+            LastReply::Problem { message, hint } => Err(Error::Refused { plugin: self.plugin, message, hint }),
+            LastReply::Failed(failure) => Err(Error::Failed { plugin: self.plugin, failure }),
         }
-    }
-
-    /// The process counts the words; a broken one may have miscounted.
-    fn accept(&self, planned: Planned) -> Result<Planned, Error> {
-        if planned.plan.words.len() > self.limits.words {
-            return Err(self.malformed(format!("a plan of {} words", planned.plan.words.len())));
-        }
-        Ok(planned)
     }
 
     fn answer(
@@ -124,6 +101,22 @@ impl Planner {
         message::write(self.until(deadline), &FactAnswer(answer)).map_err(|cause| self.silent(&cause, deadline))
     }
 
+    /// The process counts words itself; a broken one may have miscounted.
+    fn accept(self, planned: Planned) -> Result<Planned, Error> {
+        if planned.plan.words.len() > self.limits.words {
+            return Err(self.malformed(format!("a plan of {} words", planned.plan.words.len())));
+        }
+        Ok(planned)
+    }
+
+    /// The process's end counts before its reply: only one that ended well is believed.
+    fn see_end(&mut self, deadline: Instant) -> Result<(), Error> {
+        match self.process.end(deadline) {
+            Ok(Exit::Code(0)) => Ok(()),
+            end => Err(self.ended(unexpected(end, self.limits.time))),
+        }
+    }
+
     fn read(&mut self, deadline: Instant) -> Result<Reply, Error> {
         message::read(self.until(deadline), LONGEST_REPLY).map_err(|error| match error {
             ReadError::Io(cause) => self.silent(&cause, deadline),
@@ -135,34 +128,13 @@ impl Planner {
         Until { socket: &self.socket, deadline }
     }
 
-    /// The process's end counts before its reply: only one that ended well is believed.
-    fn see_end(&mut self, deadline: Instant) -> Result<(), Error> {
-        match self.end(deadline) {
-            Some(Exit::Code(0)) => Ok(()),
-            Some(exit) => Err(self.ended(End::from(exit))),
-            None => Err(self.ended(End::Hang { limit: self.limits.time })),
-        }
-    }
-
-    /// Nothing came, or nothing was taken: the process died, or it hangs.
+    /// Nothing came, or nothing was taken: the process hangs, or it died.
     fn silent(&mut self, cause: &io::Error, deadline: Instant) -> Error {
-        let timed_out = matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-        match self.end(deadline) {
-            Some(exit) if !timed_out => self.ended(End::from(exit)),
-            _ => self.ended(End::Hang { limit: self.limits.time }),
+        if cause.kind() == io::ErrorKind::TimedOut {
+            return self.ended(End::Hang { limit: self.limits.time });
         }
-    }
-
-    /// How the process ended; none, and it is killed, where it does not end in time.
-    fn end(&mut self, deadline: Instant) -> Option<Exit> {
-        let process = self.process.take()?;
-        let mut ended = [PollFd::new(&process, PollFlags::IN)];
-        let in_time = poll(&mut ended, Some(time_left(deadline))).is_ok_and(|ready| ready > 0);
-        if !in_time {
-            kill(&process);
-            return None;
-        }
-        process.wait().ok()
+        let end = self.process.end(deadline);
+        self.ended(unexpected(end, self.limits.time))
     }
 
     fn ended(&self, end: End) -> Error {
@@ -171,57 +143,5 @@ impl Planner {
 
     fn malformed(&self, what: String) -> Error {
         Error::Malformed { plugin: self.plugin.clone(), what }
-    }
-}
-
-impl Drop for Planner {
-    fn drop(&mut self) {
-        if let Some(process) = self.process.take() {
-            kill(&process);
-        }
-    }
-}
-
-/// Ends a process and waits for it. It is our child, so both can only fail where it is gone.
-fn kill(process: &PidFd) {
-    let _ = process.signal(Signal::KILL);
-    let _ = process.wait();
-}
-
-fn time_left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-/// A socket that is read and written until a point in time, however slowly the other side drips.
-struct Until<'s> {
-    socket: &'s UnixStream,
-    deadline: Instant,
-}
-
-impl Until<'_> {
-    fn wait_for(&self, flags: PollFlags) -> io::Result<()> {
-        let mut sockets = [PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
-        match poll(&mut sockets, Some(time_left(self.deadline)))? {
-            0 => Err(io::ErrorKind::TimedOut.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Read for Until<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::IN)?;
-        self.socket.read(buffer)
-    }
-}
-
-impl Write for Until<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::OUT)?;
-        self.socket.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

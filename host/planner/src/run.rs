@@ -1,21 +1,22 @@
 //! Running a plugin inside the engine, within limits.
 
-use rkt_plan::Plan;
+use rkt_plan::{Plan, Pod};
 use wasmtime::component::{Component, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Error, ResourceLimiter, Store, Trap, WasmBacktrace};
 
-use crate::contract::bindings::Stage1Pre;
 use crate::contract::bindings::rkt::plugin::problems::Problem;
-use crate::contract::{self, Session};
+use crate::contract::bindings::{Stage1, Stage1Pre};
+use crate::contract::{self, Ask, Session};
 use crate::engine;
 use crate::failure::Failure;
 use crate::limits::Limits;
-use crate::load;
+use crate::load::{self, Code};
 
-/// A plugin, loaded and linked; nothing of it has run.
-pub(crate) struct Loaded {
-    engine: Engine,
-    pre: Stage1Pre<State>,
+/// A plugin that is ready to be called: loaded, linked, its memory set up.
+pub(crate) struct Ready {
+    store: Store<State>,
+    plugin: Stage1,
+    limits: Limits,
 }
 
 /// What a plugin's instance belongs to.
@@ -24,32 +25,38 @@ pub(crate) struct State {
     guard: Guard,
 }
 
-impl Loaded {
-    /// Loads compiled code and links it with the contract.
-    pub(crate) fn new(code: &[u8]) -> Result<Self, Failure> {
-        let unloadable = |cause: &Error| Failure::Load { why: format!("{cause:#}") };
-        let engine = Engine::new(&engine::config()).map_err(|cause| unloadable(&cause))?;
-        let component = load::component(&engine, code).map_err(|cause| unloadable(&cause))?;
-        let pre = link(&engine, &component).map_err(|cause| Failure::Link { why: format!("{cause:#}") })?;
-        Ok(Self { engine, pre })
+impl Ready {
+    /// Loads compiled code, links it with the contract, and makes an instance of it. Of the plugin
+    /// itself only what it does on being set up has run.
+    pub(crate) fn new(code: Code, limits: Limits, ask: Ask) -> Result<Self, Failure> {
+        let unloadable = |cause: Error| Failure::Load { why: format!("{cause:#}") };
+        let mut config = engine::config();
+        load::code_is_mapped(&mut config);
+        let engine = Engine::new(&config).map_err(unloadable)?;
+        let component = code.load(&engine).map_err(unloadable)?;
+        let linked = link(&engine, &component).map_err(|cause| Failure::Link { why: format!("{cause:#}") })?;
+        let mut store = store(&engine, &limits, ask).map_err(unloadable)?;
+        let plugin = linked.instantiate(&mut store).map_err(|error| failure(&error, &limits))?;
+        Ok(Self { store, plugin, limits })
     }
 
-    /// Runs the plugin for the session's pod.
-    pub(crate) fn plan(&self, session: Session) -> Result<Result<Plan, Problem>, Failure> {
-        let limits = session.limits.clone();
-        let mut store = Store::new(&self.engine, State { session, guard: Guard { limits: limits.clone() } });
-        store.limiter(|state| &mut state.guard);
-        store.set_hostcall_fuel(limits.texts);
-        store.set_max_component_handles(4 * limits.words);
-        let outcome = self.call(&mut store, limits.fuel).map_err(|error| failure(&error, &limits))?;
-        Ok(outcome.map(|()| store.into_data().session.into_plan()))
+    /// Calls the plugin.
+    pub(crate) fn plan(mut self, pod: Pod) -> Result<Result<Plan, Problem>, Failure> {
+        self.store.data_mut().session.begin(pod);
+        let outcome = self.plugin.call_plan(&mut self.store, Resource::new_own(0), Resource::new_own(0));
+        let outcome = outcome.map_err(|error| failure(&error, &self.limits))?;
+        Ok(outcome.map(|()| self.store.into_data().session.into_plan()))
     }
+}
 
-    fn call(&self, store: &mut Store<State>, fuel: u64) -> wasmtime::Result<Result<(), Problem>> {
-        store.set_fuel(fuel)?;
-        let plugin = self.pre.instantiate(&mut *store)?;
-        plugin.call_plan(store, Resource::new_own(0), Resource::new_own(0))
-    }
+fn store(engine: &Engine, limits: &Limits, ask: Ask) -> wasmtime::Result<Store<State>> {
+    let state = State { session: Session::new(limits.clone(), ask), guard: Guard { limits: limits.clone() } };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.guard);
+    store.set_hostcall_fuel(limits.texts);
+    store.set_max_component_handles(4 * limits.words);
+    store.set_fuel(limits.fuel)?;
+    Ok(store)
 }
 
 fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Stage1Pre<State>> {

@@ -12,12 +12,12 @@ use support::{Answers, pod, program, shipped};
 fn fly_plans_a_pod_from_end_to_end() {
     let plugin = shipped("fly");
     let planner = Planner::start(&program(), &plugin, Limits::default()).unwrap();
-    let planned = planner.plan(&pod(&["hello"]), &Answers::default()).unwrap();
-    assert_eq!(planned.facts, BTreeMap::new());
-    let shared = planned.plan.words.iter().filter(|word| matches!(word, Word::Share { .. })).count();
+    let answer = planner.plan(&pod(&["hello"]), &Answers::default()).unwrap();
+    assert_eq!(answer.facts, BTreeMap::new());
+    let shared = answer.plan.words.iter().filter(|word| matches!(word, Word::Share { .. })).count();
     assert_eq!(shared, 6);
     let root = |word: &Word| matches!(word, Word::App { app, word: AppWord::Root { .. } } if app == "hello");
-    assert!(planned.plan.words.iter().any(root));
+    assert!(answer.plan.words.iter().any(root));
 }
 
 #[test]

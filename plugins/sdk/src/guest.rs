@@ -43,7 +43,7 @@ fn read_pod(pod: &pods::Pod) -> Pod {
         hostname: pod.hostname(),
         apps: pod.apps().iter().map(read_app).collect(),
         requests: pod.requests().into_iter().map(Request::new).collect(),
-        settings: pod.settings().into_iter().collect(),
+        settings: pod.settings(),
     }
 }
 

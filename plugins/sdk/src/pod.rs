@@ -1,7 +1,5 @@
 //! The pod as a plugin sees it: plain values, all of them resolved by the host.
 
-use std::collections::BTreeMap;
-
 use crate::plan::Problem;
 
 /// The pod that is to be run.
@@ -15,8 +13,8 @@ pub struct Pod {
     pub apps: Vec<App>,
     /// What was asked for explicitly and this plugin has to answer.
     pub requests: Vec<Request>,
-    /// The values of `--stage1-option=NAME=VALUE`.
-    pub settings: BTreeMap<String, String>,
+    /// The names and values of `--stage1-option=NAME=VALUE`; no name twice.
+    pub settings: Vec<(String, String)>,
 }
 
 impl Pod {
@@ -27,7 +25,7 @@ impl Pod {
             hostname: "rkt-b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned(),
             apps: vec![App::named(name)],
             requests: vec![Request::new(format!("app/{name}/user"))],
-            settings: BTreeMap::new(),
+            settings: Vec::new(),
         }
     }
 
@@ -37,8 +35,8 @@ impl Pod {
     /// # Errors
     /// Names the first setting that is not known.
     pub fn allow_settings(&self, known: &[&str]) -> Result<(), Problem> {
-        match self.settings.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(Problem::new(format!("there is no option `{name}`"))),
+        match self.settings.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => Err(Problem::new(format!("there is no option `{name}`"))),
             None => Ok(()),
         }
     }
@@ -288,7 +286,7 @@ mod tests {
     fn an_unknown_setting_is_refused_by_name() {
         let mut pod = Pod::of_one_app("a");
         assert_eq!(pod.allow_settings(&[]), Ok(()));
-        pod.settings.insert("memroy".to_owned(), "1".to_owned());
+        pod.settings.push(("memroy".to_owned(), "1".to_owned()));
         assert_eq!(
             pod.allow_settings(&["memory"]).map_err(|problem| problem.message),
             Err("there is no option `memroy`".to_owned())

@@ -35,56 +35,28 @@ const COMPUTATION: [libc::c_long; 20] = [
     libc::SYS_exit_group,
 ];
 
-/// The calls that make memory, or change what it is for; the third argument says what.
+/// The calls that make memory, or change what it is for; the third argument says what. Nothing in a
+/// cage becomes executable.
 const MEMORY: [libc::c_long; 2] = [libc::SYS_mmap, libc::SYS_mprotect];
 
-pub(super) fn allow_computation(code: bool) -> Result<(), CageError> {
+pub(super) fn allow_computation() -> Result<(), CageError> {
     let mut rules: BTreeMap<i64, Vec<Rule>> = COMPUTATION.into_iter().map(|call| (call, Vec::new())).collect();
+    let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     for call in MEMORY {
-        rules.insert(call, memory_rules(code)?);
+        rules.insert(call, vec![rule(2, Compare::MaskedEq(executable), 0)?]);
     }
     // abort(3) signals itself.
     let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
     rules.insert(libc::SYS_tgkill, vec![rule(0, Compare::Eq, own)?]);
-    if code {
-        // Of what these can do, only that a further filter is added.
-        rules.insert(libc::SYS_prctl, vec![rule(0, Compare::Eq, u64::from(libc::PR_SET_NO_NEW_PRIVS.unsigned_abs()))?]);
-        rules.insert(libc::SYS_seccomp, vec![rule(0, Compare::Eq, u64::from(libc::SECCOMP_SET_MODE_FILTER))?]);
-    }
-    install(rules, SeccompAction::KillProcess, SeccompAction::Allow)
-}
-
-pub(super) fn forbid_new_code() -> Result<(), CageError> {
-    let executable = || rule(2, Compare::MaskedEq(u64::from(EXEC)), u64::from(EXEC));
-    let mut rules = BTreeMap::from([(libc::SYS_prctl, Vec::new()), (libc::SYS_seccomp, Vec::new())]);
-    for call in MEMORY {
-        rules.insert(call, vec![executable()?]);
-    }
-    install(rules, SeccompAction::Allow, SeccompAction::KillProcess)
-}
-
-const WRITE: u32 = libc::PROT_WRITE as u32;
-const EXEC: u32 = libc::PROT_EXEC as u32;
-
-/// Memory that is not executable; and, for loading code, what is executable and not writable.
-fn memory_rules(code: bool) -> Result<Vec<Rule>, CageError> {
-    let mut rules = vec![rule(2, Compare::MaskedEq(u64::from(EXEC)), 0)?];
-    if code {
-        rules.push(rule(2, Compare::MaskedEq(u64::from(WRITE)), 0)?);
-    }
-    Ok(rules)
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(failed("filter system calls"))?;
+    let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
+        .and_then(TryInto::try_into)
+        .map_err(failed("filter system calls"))?;
+    seccompiler::apply_filter(&program).map_err(failed("filter system calls"))
 }
 
 fn rule(argument: u8, compare: Compare, value: u64) -> Result<Rule, CageError> {
     Condition::new(argument, Length::Dword, compare, value)
         .and_then(|condition| Rule::new(vec![condition]))
         .map_err(failed("filter system calls"))
-}
-
-fn install(rules: BTreeMap<i64, Vec<Rule>>, other: SeccompAction, named: SeccompAction) -> Result<(), CageError> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(failed("filter system calls"))?;
-    let program: BpfProgram = SeccompFilter::new(rules, other, named, arch)
-        .and_then(TryInto::try_into)
-        .map_err(failed("filter system calls"))?;
-    seccompiler::apply_filter(&program).map_err(failed("filter system calls"))
 }

@@ -13,23 +13,23 @@ impl Host for Session {}
 
 impl HostPod for Session {
     fn uuid(&mut self, _: Resource<Pod>) -> wasmtime::Result<String> {
-        Ok(self.pod.uuid.clone())
+        Ok(self.pod().uuid.clone())
     }
 
     fn hostname(&mut self, _: Resource<Pod>) -> wasmtime::Result<String> {
-        Ok(self.pod.hostname())
+        Ok(self.pod().hostname())
     }
 
     fn apps(&mut self, _: Resource<Pod>) -> wasmtime::Result<Vec<Resource<App>>> {
-        Ok((0u32..).zip(&self.pod.apps).map(|(index, _)| Resource::new_own(index)).collect())
+        Ok((0u32..).zip(&self.pod().apps).map(|(index, _)| Resource::new_own(index)).collect())
     }
 
     fn requests(&mut self, _: Resource<Pod>) -> wasmtime::Result<Vec<String>> {
-        Ok(self.requests.clone())
+        Ok(plan::requests(self.pod()).into_iter().map(|request| request.id).collect())
     }
 
     fn settings(&mut self, _: Resource<Pod>) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.pod.settings.clone().into_iter().collect())
+        Ok(self.pod().settings.clone().into_iter().collect())
     }
 
     fn drop(&mut self, _: Resource<Pod>) -> wasmtime::Result<()> {
@@ -85,7 +85,7 @@ impl HostApp for Session {
 
 impl Session {
     fn app(&self, handle: &Resource<App>) -> &plan::App {
-        self.pod.apps.get(handle.rep() as usize).expect("handles of apps are given out by `apps` only")
+        self.pod().apps.get(handle.rep() as usize).expect("handles of apps are given out by `apps` only")
     }
 }
 

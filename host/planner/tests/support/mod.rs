@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use rkt_plan::{App, Asked, Credentials, Origin, Pod};
 use rkt_planner::{Facts, Plugin};

@@ -1,0 +1,111 @@
+//! A process that is not trusted: started with nothing, spoken to until a point in time, and always
+//! seen to its end.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rkt_sys::pidfd::{Exit, PidFd};
+use rkt_sys::poll::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal};
+
+use crate::error::End;
+
+/// A child that is killed where it is dropped before its end.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// None once it was waited for.
+    child: Option<PidFd>,
+}
+
+impl Process {
+    /// Starts a program by a name of its own, without arguments and environment, with these two
+    /// descriptors, and no other but one for errors that leads nowhere.
+    pub(crate) fn start(program: &Path, name: &str, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
+        let child =
+            Command::new(program).arg0(name).env_clear().stdin(input).stdout(output).stderr(Stdio::null()).spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a pid");
+        // Not waited for yet, so the pid is still the child's.
+        Ok(Self { child: Some(PidFd::open(pid)?) })
+    }
+
+    /// How the process ended; where it does not end in time, it is killed.
+    pub(crate) fn end(&mut self, deadline: Instant) -> Result<Exit, Late> {
+        let child = self.child.take().ok_or(Late)?;
+        let mut ended = [PollFd::new(&child, PollFlags::IN)];
+        if poll(&mut ended, Some(time_left(deadline))).is_ok_and(|ready| ready > 0) {
+            return child.wait().map_err(|_| Late);
+        }
+        kill(&child);
+        Err(Late)
+    }
+}
+
+/// A process had to be killed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Late;
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            kill(&child);
+        }
+    }
+}
+
+/// Ends a process and waits for it. It is our child, so both can only fail where it is gone.
+fn kill(child: &PidFd) {
+    let _ = child.signal(Signal::KILL);
+    let _ = child.wait();
+}
+
+/// What an end that came, or did not, says about a process that owed us something.
+pub(crate) fn unexpected(end: Result<Exit, Late>, limit: Duration) -> End {
+    match end {
+        Ok(Exit::Code(code)) => End::Code(code),
+        Ok(Exit::Signal(signal)) => End::Signal(signal),
+        Err(Late) => End::Hang { limit },
+    }
+}
+
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// A socket that is read and written until a point in time, however slowly the other side drips.
+pub(crate) struct Until<'s> {
+    pub(crate) socket: &'s UnixStream,
+    pub(crate) deadline: Instant,
+}
+
+impl Until<'_> {
+    fn wait_for(&self, flags: PollFlags) -> io::Result<()> {
+        let mut sockets = [PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
+        match poll(&mut sockets, Some(time_left(self.deadline)))? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::IN)?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::OUT)?;
+        self.socket.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
