@@ -1,5 +1,6 @@
 //! From a flavor's name to a plugin, its process, and its proposal for a pod.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rkt_plan::{Permissions, Refusal};
@@ -7,6 +8,7 @@ use rkt_planner::{Facts, Limits, Planner, Plugin};
 use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, Policy, Proposal, Verdict, Waivers};
 
 use crate::arguments::Globals;
+use crate::install;
 use crate::report::Failure;
 
 /// The flavors that are part of this program: names and compiled code.
@@ -35,7 +37,7 @@ impl Flavor {
                 globals.local_config.join("stage1.toml").display()
             )));
         };
-        let plugin = load(policy.flavor(name))?;
+        let plugin = load(globals, policy.flavor(name))?;
         Ok(Self { plugin, policy })
     }
 
@@ -160,16 +162,28 @@ fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
     Ok(Policy::read(&DEFAULTS, &directories, &globals.local_config)?)
 }
 
-fn load(name: &str) -> Result<Plugin, Failure> {
+fn load(globals: &Globals, name: &str) -> Result<Plugin, Failure> {
     if let Some((name, code)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
         return Ok(Plugin::embedded(name, code)?);
     }
     if is_file(name) {
-        return Err(Failure::said(format!("--stage1={name}: plugins from files are not supported by this rkt yet")));
+        return from_file(globals, Path::new(name));
     }
     let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
     Err(Failure::said(format!("there is no flavor {name:?}"))
         .hint(format!("flavors are {}, and the files of plugins", known.join(", "))))
+}
+
+/// A plugin's component, compiled here. Its name, by which policy knows it, is the file's.
+fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if BUILT_IN.iter().any(|(known, _)| *known == name) {
+        // What policy gives the flavor was not meant for whatever is in this file.
+        return Err(Failure::said(format!("{} has the name of a flavor that comes with rkt", path.display()))
+            .hint("policy knows a plugin by the name of its file: give it one of its own"));
+    }
+    let file = File::open(path).map_err(|error| Failure::said(format!("cannot open {}: {error}", path.display())))?;
+    Ok(rkt_planner::install(&name, file, &globals.dir.join("plugins/cache"), &install::compiler()?)?)
 }
 
 fn is_file(name: &str) -> bool {

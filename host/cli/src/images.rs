@@ -35,7 +35,7 @@ enum Owner {
 }
 
 impl Flags {
-    /// Those of a command's definition, built; flags in `of_images` belong to images.
+    /// Those of a command's definition; flags in `of_images` belong to images.
     pub(crate) fn new(root: &clap::Command, command: &clap::Command, of_images: Option<&clap::Command>) -> Self {
         let mut known = BTreeMap::new();
         let globals = root.get_arguments().filter(|arg| arg.is_global_set());
@@ -206,8 +206,7 @@ mod tests {
     use crate::arguments;
 
     fn flags() -> Flags {
-        let mut root = arguments::definition();
-        root.build();
+        let root = arguments::definition();
         let run = root.find_subcommand("run").unwrap();
         Flags::new(&root, run, Some(&arguments::app_definition()))
     }

@@ -43,8 +43,9 @@ pub(crate) enum Stop {
 
 /// Understands the words after the program's name.
 pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
-    let mut definition = arguments::definition();
-    definition.build();
+    // Not built as a whole: clap builds what it needs when it parses, and the rest takes longer than
+    // most commands.
+    let definition = arguments::definition();
     let Some(found) = find_command(&definition, words) else {
         return Err(without_command(definition, words));
     };
@@ -70,8 +71,8 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
         return Err(Stop::Bad { command: name, message });
     }
     let all = [OsString::from("rkt")].into_iter().chain(path.iter().map(OsString::from)).chain(rest);
-    let line = definition.clone().try_get_matches_from(all).and_then(|matches| Line::from_arg_matches(&matches));
-    let line = line.map_err(|error| stop(&error, &name, command))?;
+    let line = definition.try_get_matches_from(all).and_then(|matches| Line::from_arg_matches(&matches));
+    let line = line.map_err(|error| stop(&error, &path))?;
     let everywhere = app_flags(&walked.everywhere, &name)?.mount;
     let images = walked.images.into_iter().map(|image| {
         let flags = app_flags(&image.flags, &name)?;
@@ -193,7 +194,7 @@ fn without_command(mut definition: Definition, words: &[OsString]) -> Stop {
 }
 
 /// What clap found wrong, in rkt's words.
-fn stop(error: &clap::Error, name: &str, command: &Definition) -> Stop {
+fn stop(error: &clap::Error, path: &[&'static str]) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Help(error.to_string()),
         ErrorKind::MissingRequiredArgument
@@ -201,14 +202,17 @@ fn stop(error: &clap::Error, name: &str, command: &Definition) -> Stop {
         | ErrorKind::TooFewValues
         | ErrorKind::WrongNumberOfValues
         | ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Usage(usage(command)),
-        ErrorKind::UnknownArgument if !invalid_argument(error).starts_with('-') => Stop::Usage(usage(command)),
-        _ => Stop::Bad { command: name.to_owned(), message: message(error) },
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Usage(usage(path)),
+        ErrorKind::UnknownArgument if !invalid_argument(error).starts_with('-') => Stop::Usage(usage(path)),
+        _ => Stop::Bad { command: path.last().copied().unwrap_or("rkt").to_owned(), message: message(error) },
     }
 }
 
-fn usage(command: &Definition) -> String {
-    format!("{}\n", command.clone().render_usage())
+fn usage(path: &[&str]) -> String {
+    let mut definition = arguments::definition();
+    definition.build();
+    let command = path.iter().try_fold(&mut definition, |at, name| at.find_subcommand_mut(name));
+    command.map_or_else(String::new, |command| format!("{}\n", command.render_usage()))
 }
 
 fn message(error: &clap::Error) -> String {

@@ -19,7 +19,8 @@ pub(crate) fn read(directory: impl AsFd, path: &str) -> io::Result<Option<Vec<u8
         Err(Errno::NOENT) => return Ok(None),
         other => File::from(other?),
     };
-    let mut content = Vec::new();
+    // Enough for nearly all, so that one call reads the whole.
+    let mut content = Vec::with_capacity(8 << 10);
     file.take(LARGEST).read_to_end(&mut content)?;
     Ok(Some(content))
 }

@@ -138,12 +138,12 @@ impl NewPod {
         Ok(())
     }
 
-    /// The directories that take an app's changes: `overlay/APP/upper` and `overlay/APP/work`.
+    /// The directories that take an app's changes: `overlay/APP.upper` and `overlay/APP.work`. No name of
+    /// an app has a dot in it.
     fn root(&self, app: &AcName, image: &ResolvedImage) -> io::Result<Root> {
         let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
-        let base = format!("overlay/{app}");
-        let (upper, work) = (format!("{base}/upper"), format!("{base}/work"));
-        for directory in [&base, &upper, &work] {
+        let (upper, work) = (format!("overlay/{app}.upper"), format!("overlay/{app}.work"));
+        for directory in [&upper, &work] {
             files::make_directory(&self.directory, directory, 0o750)?;
         }
         // The upper layer's own mode and owner are those that the app sees on its `/`.

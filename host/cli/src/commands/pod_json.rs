@@ -2,6 +2,7 @@
 //! pod's UUID is its `name`, its times are seconds, those of its apps nanoseconds.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use rkt_appc::{PodManifest, RuntimeApp, VolumeKind};
 use rkt_pod::{Pod, PodError};
@@ -62,9 +63,10 @@ impl PodJson {
     /// The pod as it is now. One without a manifest yet has no apps.
     pub(super) fn of(pod: &Pod) -> Result<Self, PodError> {
         let manifest = pod.manifest().ok();
+        let times = Times { created: pod.created()?, started: pod.started()? };
         let apps = match &manifest {
             Some(manifest) => {
-                manifest.apps().iter().map(|app| AppJson::of(pod, manifest, app)).collect::<Result<_, _>>()?
+                manifest.apps().iter().map(|app| AppJson::of(pod, times, manifest, app)).collect::<Result<_, _>>()?
             }
             None => Vec::new(),
         };
@@ -75,19 +77,25 @@ impl PodJson {
             state: pod.state().as_str(),
             app_names: apps.iter().map(|app: &AppJson| app.name.clone()).collect(),
             apps,
-            created_at: pod.created()?.map(time::seconds),
-            started_at: pod.started()?.map(time::seconds),
+            created_at: times.created.map(time::seconds),
+            started_at: times.started.map(time::seconds),
             user_annotations,
             user_labels,
         })
     }
 }
 
+/// When a pod was made and started.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    created: Option<SystemTime>,
+    started: Option<SystemTime>,
+}
+
 impl AppJson {
-    fn of(pod: &Pod, manifest: &PodManifest, app: &RuntimeApp) -> Result<Self, PodError> {
+    fn of(pod: &Pod, times: Times, manifest: &PodManifest, app: &RuntimeApp) -> Result<Self, PodError> {
         let exit = pod.exit(&app.name)?;
-        let started = pod.started()?;
-        let state = match (exit, started) {
+        let state = match (exit, times.started) {
             (Some(_), _) => "exited",
             (None, Some(_)) if pod.state().has_ended() => "unknown",
             (None, Some(_)) => "running",
@@ -97,8 +105,8 @@ impl AppJson {
         Ok(Self {
             name: app.name.to_string(),
             state,
-            created_at: pod.created()?.map(time::nanoseconds),
-            started_at: started.map(time::nanoseconds),
+            created_at: times.created.map(time::nanoseconds),
+            started_at: times.started.map(time::nanoseconds),
             finished_at: exit.map(|exit| time::nanoseconds(exit.at)),
             exit_code: exit.map(|exit| exit.code),
             image_id: app.image.id.to_string(),
