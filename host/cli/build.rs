@@ -1,5 +1,5 @@
 //! Makes the tables by which rkt embeds what comes with it: the flavors that `cargo xtask build`
-//! compiled, and the default configuration.
+//! compiled (in `RKT_FLAVORS`, or else where it puts them by default), and the default configuration.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ fn main() -> io::Result<()> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).ok_or(io::ErrorKind::NotFound)?;
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or(io::ErrorKind::NotFound)?;
 
-    let artifacts = files(&manifest.join("../../target/rkt/flavors"), "artifact")?;
+    println!("cargo::rerun-if-env-changed=RKT_FLAVORS");
+    let flavors = env::var_os("RKT_FLAVORS").map_or_else(|| manifest.join("../../target/rkt/flavors"), PathBuf::from);
+    let artifacts = files(&flavors, "artifact")?;
     if artifacts.is_empty() {
         println!("cargo::warning=no flavor is built in: `cargo xtask build` makes them");
     }
