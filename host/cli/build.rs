@@ -15,11 +15,13 @@ fn main() -> io::Result<()> {
     if artifacts.is_empty() {
         println!("cargo::warning=no flavor is built in: `cargo xtask build` makes them");
     }
-    let entry = |path: &Path| format!("({:?}, include_bytes!({path:?}).as_slice())", name(path.file_stem()));
+    let entry = |path: &Path| {
+        format!("({}, include_bytes!({}).as_slice())", text(path.file_stem()), text(Some(path.as_os_str())))
+    };
     fs::write(out.join("flavors.rs"), table(&artifacts, entry))?;
 
     let grants = files(&manifest.join("defaults/plugins.d"), "toml")?;
-    let entry = |path: &Path| format!("({:?}, include_str!({path:?}))", name(path.file_name()));
+    let entry = |path: &Path| format!("({}, include_str!({}))", text(path.file_name()), text(Some(path.as_os_str())));
     fs::write(out.join("grants.rs"), table(&grants, entry))
 }
 
@@ -28,8 +30,9 @@ fn table(paths: &[PathBuf], entry: impl Fn(&Path) -> String) -> String {
     format!("[{}]\n", entries.join(",\n"))
 }
 
-fn name(name: Option<&OsStr>) -> String {
-    name.unwrap_or_default().to_string_lossy().into_owned()
+/// As Rust writes a text.
+fn text(name: Option<&OsStr>) -> String {
+    format!("{:?}", name.unwrap_or_default().to_string_lossy())
 }
 
 /// The files in a directory with this extension, in the order of their names; none where there is no

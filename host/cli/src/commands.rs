@@ -43,8 +43,8 @@ pub(crate) fn execute(invocation: Invocation) -> ExitCode {
     }
     let context = Context { globals: line.globals, report: Report::new(name(&line.command), debug) };
     let outcome = match line.command {
-        Command::Run(run) => run::run(&context, run, images, everywhere),
-        Command::Plan(plan) => plan::plan(&context, plan, images, everywhere),
+        Command::Run(run) => run::run(&context, &run, images, everywhere),
+        Command::Plan(plan) => plan::plan(&context, &plan, images, everywhere),
         Command::List(list) => list::list(&context, &list),
         Command::Status(status) => status::status(&context, &status),
         Command::Stop(stop) => stop::stop(&context, &stop),

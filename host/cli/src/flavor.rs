@@ -8,6 +8,7 @@ use rkt_planner::{Facts, Limits, Planner, Plugin};
 use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, Policy, Proposal, Verdict, Waivers};
 
 use crate::arguments::Globals;
+use crate::escape::cell;
 use crate::install;
 use crate::report::Failure;
 
@@ -138,9 +139,9 @@ impl Started {
 fn of_planner(error: rkt_planner::Error) -> Failure {
     match error {
         rkt_planner::Error::Refused { plugin, message, hint } => {
-            let failure = Failure::said(format!("{plugin}: {}", message.escape_debug()));
+            let failure = Failure::said(format!("{plugin}: {}", cell(&message)));
             match hint {
-                Some(hint) => failure.hint(hint.escape_debug().to_string()),
+                Some(hint) => failure.hint(cell(&hint)),
                 None => failure,
             }
         }
@@ -187,5 +188,5 @@ fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
 }
 
 fn is_file(name: &str) -> bool {
-    name.contains('/') || name.ends_with(".wasm")
+    name.contains('/') || Path::new(name).extension() == Some("wasm".as_ref())
 }

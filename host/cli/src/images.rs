@@ -104,13 +104,11 @@ pub(crate) fn walk(words: &[OsString], flags: &Flags) -> Result<Walked, GrammarE
 impl Walked {
     fn begin_arguments(&mut self) -> Result<(), GrammarError> {
         let image = self.images.last_mut().ok_or(GrammarError::ArgumentsOfNothing)?;
-        match image.arguments {
-            Some(_) => Err(GrammarError::ArgumentsTwice),
-            None => {
-                image.arguments = Some(Vec::new());
-                Ok(())
-            }
+        if image.arguments.is_some() {
+            return Err(GrammarError::ArgumentsTwice);
         }
+        image.arguments = Some(Vec::new());
+        Ok(())
     }
 
     fn add_argument(&mut self, argument: &str) {

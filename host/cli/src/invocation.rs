@@ -49,7 +49,7 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
     let Some(found) = find_command(&definition, words) else {
         return Err(without_command(definition, words));
     };
-    let (path, rest) = resolve(&definition, found)?;
+    let (path, rest) = resolve(&definition, &found)?;
     let command = path.iter().fold(&definition, |at, name| at.find_subcommand(name).expect("it was just resolved"));
     let name = path.last().copied().unwrap_or("rkt").to_owned();
     let bad = |error: &dyn std::error::Error, context: &str| Stop::Bad {
@@ -125,7 +125,7 @@ fn find_command<'a>(definition: &Definition, words: &'a [OsString]) -> Option<Fo
 }
 
 /// The command's name, and its sub-command's, in full; and the words after it, with those before.
-fn resolve(definition: &Definition, found: Found<'_>) -> Result<(Vec<&'static str>, Vec<OsString>), Stop> {
+fn resolve(definition: &Definition, found: &Found<'_>) -> Result<(Vec<&'static str>, Vec<OsString>), Stop> {
     let flags = found.before.iter().cloned();
     let name = subcommand(definition, found.command, "rkt", later::is_command)?;
     if name != "image" {
@@ -158,13 +158,12 @@ fn subcommand(
         let message = format!("{word} is not supported by this rkt yet");
         return Err(Stop::Bad { command: "rkt".to_owned(), message });
     }
-    match known.iter().filter(|name| name.starts_with(&*word)).collect::<Vec<_>>().as_slice() {
-        [name] => Ok(name),
-        _ => {
-            let message = format!("unknown command {word:?} for {parent:?}\nRun '{parent} --help' for usage.");
-            Err(Stop::Bad { command: "rkt".to_owned(), message })
-        }
+    let mut beginning = known.iter().filter(|name| name.starts_with(&*word));
+    if let (Some(name), None) = (beginning.next(), beginning.next()) {
+        return Ok(name);
     }
+    let message = format!("unknown command {word:?} for {parent:?}\nRun '{parent} --help' for usage.");
+    Err(Stop::Bad { command: "rkt".to_owned(), message })
 }
 
 /// The names of all commands and sub-commands.

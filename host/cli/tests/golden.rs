@@ -43,8 +43,9 @@ impl Rkt {
         let home = self.home.path().display().to_string();
         let stdout = String::from_utf8(output.stdout).unwrap().replace(&home, "HOME");
         let stderr = String::from_utf8(output.stderr).unwrap().replace(&home, "HOME");
-        let stderr: String = stderr.lines().map(|line| format!("! {line}\n")).collect();
-        format!("{stdout}{stderr}= {}", output.status.code().unwrap())
+        let code = format!("= {}", output.status.code().unwrap());
+        let stderr = stderr.lines().map(|line| format!("! {line}"));
+        stdout + &stderr.chain([code]).collect::<Vec<_>>().join("\n")
     }
 
     /// A pod of two apps in a directory, made and started at known times.

@@ -18,7 +18,7 @@ use crate::state::{Stage, State};
 use crate::uuid::Uuid;
 
 /// An embryo is locked and moved on at once; one that is older than this has no parent any more.
-const EMBRYO_AGE: Duration = Duration::from_secs(60);
+const EMBRYO_AGE: Duration = Duration::from_mins(1);
 
 /// How long pods are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Pods {
     }
 
     fn move_to(&self, pod: &Pod, to: Stage) -> Result<(), RemoveError> {
-        self.make_directory(&self.stage_path(to)).map_err(RemoveError::Directory)?;
+        self.make_stage(to).map_err(RemoveError::Directory)?;
         let moved = rustix::fs::rename(self.path(pod.uuid(), pod.stage()), self.path(pod.uuid(), to));
         moved.map_err(|cause| failed(pod, cause.into()))
     }

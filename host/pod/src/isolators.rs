@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rkt_appc::isolator::{Isolator, SyscallSet};
+use rkt_appc::isolator::{Isolator, SyscallName, SyscallSet};
 use rkt_appc::{AcName, Isolators, Quantity};
 use rkt_plan::{
     Asked, CapabilityChange, CapabilitySet, LimitKind, Origin, SeccompFilter, SeccompMode, UnknownCapability,
@@ -61,8 +61,8 @@ impl Confinement {
             Isolator::CapabilitiesRemove(set) => {
                 self.capabilities(CapabilityChange::Remove(capabilities(set)?), by)?;
             }
-            Isolator::SeccompRetain(set) => self.seccomp = filter(SeccompMode::Retain, set, by),
-            Isolator::SeccompRemove(set) => self.seccomp = filter(SeccompMode::Remove, set, by),
+            Isolator::SeccompRetain(set) => self.seccomp = Some(filter(SeccompMode::Retain, set, by)),
+            Isolator::SeccompRemove(set) => self.seccomp = Some(filter(SeccompMode::Remove, set, by)),
             Isolator::NoNewPrivileges(asked) => self.no_new_privileges = asked.then_some(by),
             Isolator::OomScoreAdj(score) => {
                 let value = i16::try_from(score.get()).expect("an adjustment is at most 1000");
@@ -112,15 +112,15 @@ fn capabilities(set: &rkt_appc::isolator::CapabilitySet) -> Result<CapabilitySet
     CapabilitySet::from_names(names).map_err(IsolatorProblem::Capability)
 }
 
-fn filter(mode: SeccompMode, set: &SyscallSet, by: Origin) -> Option<Asked<SeccompFilter>> {
+fn filter(mode: SeccompMode, set: &SyscallSet, by: Origin) -> Asked<SeccompFilter> {
     let errno = set.errno().map(|errno| errno.as_str().to_owned());
-    let names: Vec<&str> = set.calls().iter().map(|call| call.as_str()).collect();
+    let names: Vec<&str> = set.calls().iter().map(SyscallName::as_str).collect();
     let (mode, calls) = match (mode, names.as_slice()) {
         // To remove nothing has always meant rkt's default, not to have no filter.
         (SeccompMode::Remove, ["@appc.io/empty"]) => (SeccompMode::Retain, vec!["@default".to_owned()]),
         (mode, names) => (mode, names.iter().map(|name| current(name).to_owned()).collect()),
     };
-    Some(Asked { value: SeccompFilter { mode, calls, errno }, by })
+    Asked { value: SeccompFilter { mode, calls, errno }, by }
 }
 
 /// The names that sets had in the specification and in rkt, as this rkt calls them. What is not known

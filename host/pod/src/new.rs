@@ -120,7 +120,7 @@ impl NewPod {
         };
         let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
         let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;
-        self.pods.make_directory(&self.pods.stage_path(Stage::Run)).map_err(NewPodError::Directory)?;
+        self.pods.make_stage(Stage::Run).map_err(NewPodError::Directory)?;
         self.move_to(Stage::Run).map_err(failed)?;
         let pod = self.directory.try_clone().map_err(failed)?;
         Ok(Start { program: monitor.program.clone(), launch, pod, control: control.into(), debug: monitor.debug })

@@ -23,8 +23,8 @@ pub struct Pod {
 }
 
 impl Pod {
-    pub(crate) fn new(uuid: Uuid, stage: Stage, state: State, path: PathBuf, directory: OwnedFd) -> Self {
-        Self { uuid, stage, state, path, directory }
+    pub(crate) fn new(uuid: Uuid, found_in: Stage, state: State, path: PathBuf, directory: OwnedFd) -> Self {
+        Self { uuid, stage: found_in, state, path, directory }
     }
 
     /// Its name.

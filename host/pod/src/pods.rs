@@ -38,7 +38,7 @@ impl Pods {
     pub fn create(&self) -> Result<NewPod, PodsError> {
         let uuid = Uuid::random().map_err(|cause| PodsError::Random { cause: cause.into() })?;
         for stage in [Stage::Embryo, Stage::Prepare] {
-            self.make_directory(&self.stage_path(stage))?;
+            self.make_stage(stage)?;
         }
         NewPod::create(self, uuid).map_err(|cause| PodsError::Create { uuid, cause })
     }
@@ -113,14 +113,15 @@ impl Pods {
     }
 
     /// Makes one of the six directories, if it is missing, with those above it.
-    pub(crate) fn make_directory(&self, path: &Path) -> Result<(), PodsError> {
+    pub(crate) fn make_stage(&self, stage: Stage) -> Result<(), PodsError> {
+        let path = self.stage_path(stage);
         // One call where it exists, which is nearly always.
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
+        match rustix::fs::mkdir(&path, Mode::from_raw_mode(DIRECTORY_MODE)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(Errno::NOENT) => DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path),
+            Err(Errno::NOENT) => DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&path),
             Err(cause) => Err(cause.into()),
         }
-        .map_err(|cause| PodsError::Directory { path: path.to_owned(), cause })
+        .map_err(|cause| PodsError::Directory { path, cause })
     }
 
     fn uuids(&self, stage: Stage) -> Result<Vec<Uuid>, PodsError> {

@@ -131,14 +131,14 @@ impl Policy {
         };
         for entry in entries {
             let entry = entry.map_err(failed)?;
-            let is_file = entry.file_type().map_err(failed)?.is_file();
-            let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".toml")).map(str::to_owned)
-            else {
+            let (path, is_file) = (entry.path(), entry.file_type().map_err(failed)?.is_file());
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if path.extension() != Some("toml".as_ref()) {
                 continue;
-            };
+            }
             // A link may lead to where others can write.
-            if is_file && let Some(text) = read(&entry.path())? {
-                self.add_grant(name, &text, Some(entry.path()))?;
+            if is_file && let Some(text) = read(&path)? {
+                self.add_grant(name, &text, Some(path))?;
             }
         }
         Ok(())

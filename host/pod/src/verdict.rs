@@ -81,7 +81,8 @@ pub enum JudgeError {
 
 fn list(unmet: &[Answered]) -> String {
     let items = unmet.iter().map(|answered| match &answered.answer {
-        Answer::Waived { reason } => format!("{} ({})", answered.asked, reason.escape_debug()),
+        // A plugin's own words: on one line, whatever they are.
+        Answer::Waived { reason } => format!("{} ({})", answered.asked, reason.replace(char::is_control, "?")),
         Answer::Visible | Answer::Claimed { .. } => answered.asked.clone(),
     });
     items.collect::<Vec<_>>().join("; ")

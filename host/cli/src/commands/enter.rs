@@ -54,7 +54,9 @@ fn choose(context: &Context, manifest: &PodManifest, named: Option<String>) -> R
         (None, [app]) => Ok(app.name.to_string()),
         (None, apps) => {
             context.report.line("pod contains multiple apps:");
-            apps.iter().for_each(|app| say(&format!("\t{}", app.name)));
+            for app in apps {
+                say(&format!("\t{}", app.name));
+            }
             Err(Failure::said("specify app using \"rkt enter --app= ...\""))
         }
     }

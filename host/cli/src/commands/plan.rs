@@ -16,7 +16,7 @@ use crate::invocation::ImageArguments;
 use crate::report::{Failure, print};
 use crate::request;
 
-pub(super) fn plan(context: &Context, plan: Plan, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
+pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
     if images.is_empty() {
         return Err(Failure::said("must provide at least one image"));
     }
@@ -113,9 +113,10 @@ fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
         OutputFormat::Text => {
             let plugin = &proposal.plugin;
             let head = format!("{} ({}, {})\n", plugin.name, plugin.trust, plugin.digest);
-            let warnings = pod.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>();
-            let text = head + &warnings + &rkt_plan::explain(verdict.plan());
-            escaped(&text).into_owned()
+            let warnings = pod.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            let text: Vec<String> =
+                [head].into_iter().chain(warnings).chain([rkt_plan::explain(verdict.plan())]).collect();
+            escaped(&text.concat()).into_owned()
         }
         _ => super::pod_json::text(&Shown { pod: &pod.view, proposal, checked: verdict.plan() }, format),
     }
@@ -125,27 +126,31 @@ fn differences(differences: &[Difference], name: &str, whose: &str, format: Outp
     if format != OutputFormat::Text {
         return super::pod_json::text(&differences, format);
     }
-    let mut text = format!("{name} compared with {whose}\n");
+    let mut lines = vec![format!("{name} compared with {whose}")];
     if differences.is_empty() {
-        text.push_str("  the same\n");
+        lines.push("  the same".to_owned());
     }
     let mut last = "";
     for difference in differences {
         if difference.subject != last {
-            text.push_str(&format!("{}\n", difference.subject));
+            lines.push(difference.subject.clone());
             last = &difference.subject;
         }
-        let how = match difference.strictness {
-            Strictness::Stricter => "stricter",
-            Strictness::Weaker => "weaker",
-            Strictness::Other => "other",
-        };
-        let change = match &difference.change {
-            Change::Added(new) => format!("+ {new}"),
-            Change::Removed(old) => format!("- {old}"),
-            Change::Changed { from, to } => format!("{from} -> {to}"),
-        };
-        text.push_str(&format!("  {how:<9} {:<14} {change}\n", difference.aspect));
+        lines.push(line(difference));
     }
-    escaped(&text).into_owned()
+    escaped(&(lines.join("\n") + "\n")).into_owned()
+}
+
+fn line(difference: &Difference) -> String {
+    let how = match difference.strictness {
+        Strictness::Stricter => "stricter",
+        Strictness::Weaker => "weaker",
+        Strictness::Other => "other",
+    };
+    let change = match &difference.change {
+        Change::Added(new) => format!("+ {new}"),
+        Change::Removed(old) => format!("- {old}"),
+        Change::Changed { from, to } => format!("{from} -> {to}"),
+    };
+    format!("  {how:<9} {:<14} {change}", difference.aspect)
 }

@@ -11,13 +11,14 @@ use rkt_pod::{AppImage, Monitor, NewPod, Verdict, Waivers};
 
 use super::{Context, Outcome, as_root};
 use crate::arguments::{PodFlags, Run};
+use crate::escape::cell;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
 use crate::report::Failure;
 use crate::values::Network;
 use crate::{install, request};
 
-pub(super) fn run(context: &Context, run: Run, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
+pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
     as_root()?;
     if images.is_empty() {
         return Err(Failure::said("must provide at least one image or specify the pod manifest"));
@@ -84,11 +85,7 @@ pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict) {
     for waived in verdict.waived() {
         if let Answer::Waived { reason } = &waived.answer {
             let plugin = &verdict.proposal().plugin.name;
-            context.report.line(&format!(
-                "warning: {plugin} does not give {}: {}",
-                waived.asked,
-                reason.escape_debug()
-            ));
+            context.report.line(&format!("warning: {plugin} does not give {}: {}", waived.asked, cell(reason)));
         }
     }
 }
