@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -27,25 +27,26 @@ pub(crate) enum Effect {
     Group(PathBuf),
     /// Processes in the host's pid namespace, whose root is a file system of this name.
     Processes(String),
+    /// All before this was undone.
+    Undone,
 }
 
-/// A journal that is being written.
+/// A journal that is being written. There is no file before the first effect: most pods have none.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    pod: OwnedFd,
+    file: Option<File>,
     written: Vec<Effect>,
 }
 
 impl Journal {
-    /// Opens the journal of the pod in this directory, or begins it.
+    /// The journal of the pod in this directory, to be gone on with.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// Descriptors ran out.
     pub fn open(pod: impl AsFd) -> Result<Self, Failure> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file: OwnedFd = rustix::fs::openat(pod, NAME, flags, Mode::from_raw_mode(0o640))
-            .map_err(Failure::of(|| "open the pod's journal"))?;
-        Ok(Self { file: file.into(), written: Vec::new() })
+        let pod = pod.as_fd().try_clone_to_owned().map_err(Failure::of(|| "open the pod's journal"))?;
+        Ok(Self { pod, file: None, written: Vec::new() })
     }
 
     /// Writes down what is about to be done, once.
@@ -56,14 +57,27 @@ impl Journal {
         let failed = || "write to the pod's journal";
         let mut line = serde_json::to_vec(effect).map_err(Failure::of(failed))?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(Failure::of(failed))?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.open_file()?,
+        };
+        let written = file.write_all(&line).map_err(Failure::of(failed));
+        self.file = Some(file);
+        written?;
         self.written.push(effect.clone());
         Ok(())
     }
+
+    fn open_file(&self) -> Result<File, Failure> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.pod, NAME, flags, Mode::from_raw_mode(0o640))
+            .map(File::from)
+            .map_err(Failure::of(|| "open the pod's journal"))
+    }
 }
 
-/// The effects in the journal of the pod in this directory. A line that was not written whole was
-/// never acted on.
+/// The effects in the journal of the pod in this directory that are not undone. A line that was not
+/// written whole was never acted on.
 pub(crate) fn read(pod: impl AsFd) -> Result<Vec<Effect>, Failure> {
     let failed = || "read the pod's journal";
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -75,15 +89,10 @@ pub(crate) fn read(pod: impl AsFd) -> Result<Vec<Effect>, Failure> {
     file.take(MOST).read_to_end(&mut text).map_err(Failure::of(failed))?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end);
     let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(Failure::of(failed))).collect()
-}
-
-/// Removes the journal of the pod in this directory: everything in it is undone.
-pub(crate) fn remove(pod: impl AsFd) -> Result<(), Failure> {
-    match rustix::fs::unlinkat(pod, NAME, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(cause) => Err(Failure::of(|| "remove the pod's journal")(cause)),
-    }
+    let effects: Vec<Effect> =
+        lines.map(|line| serde_json::from_slice(line).map_err(Failure::of(failed))).collect::<Result<_, _>>()?;
+    let done = effects.iter().rposition(|effect| *effect == Effect::Undone).map_or(0, |index| index + 1);
+    Ok(effects[done..].to_vec())
 }
 
 #[cfg(test)]
@@ -101,8 +110,20 @@ mod tests {
             journal.write(effect).unwrap();
         }
         assert_eq!(read(&pod).unwrap(), effects);
-        journal.file.write_all(br#"{"group":"/sys/fs/cg"#).unwrap();
+        journal.file.as_mut().unwrap().write_all(br#"{"group":"/sys/fs/cg"#).unwrap();
         assert_eq!(read(&pod).unwrap(), effects);
+    }
+
+    #[test]
+    fn what_is_undone_is_done_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let pod = File::open(directory.path()).unwrap();
+        let effect = Effect::Processes("rkt:u".into());
+        Journal::open(&pod).unwrap().write(&effect).unwrap();
+        Journal::open(&pod).unwrap().write(&Effect::Undone).unwrap();
+        assert_eq!(read(&pod).unwrap(), []);
+        Journal::open(&pod).unwrap().write(&effect).unwrap();
+        assert_eq!(read(&pod).unwrap(), [effect]);
     }
 
     #[test]

@@ -22,4 +22,4 @@ pub use failure::Failure;
 pub use journal::Journal;
 pub use launch::{Command, Launch, Places, Root};
 pub use order::{Prepared, PreparedApp};
-pub use undo::undo;
+pub use undo::{undo, undo_after_the_last};

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::failure::Failure;
-use crate::journal::{self, Effect};
+use crate::journal::{self, Effect, Journal};
 use crate::words::limit;
 
 /// How long the kernel is given to end what was killed.
@@ -23,11 +23,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something could not be ended or removed; the rest was.
 pub fn undo(pod: impl AsFd) -> Result<(), Failure> {
+    undo_each(pod, kill_processes)
+}
+
+/// The same for a caller who knows that none of the pod's processes lives: init said so by its end.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_after_the_last(pod: impl AsFd) -> Result<(), Failure> {
+    undo_each(pod, |_| Ok(()))
+}
+
+fn undo_each(pod: impl AsFd, end_processes: impl Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let effects = journal::read(&pod)?;
+    if effects.is_empty() {
+        return Ok(());
+    }
     let mut first = None;
-    for effect in journal::read(&pod)? {
+    for effect in effects {
         let undone = match &effect {
             Effect::Group(path) => remove_group(path),
-            Effect::Processes(root) => kill_processes(root),
+            Effect::Processes(root) => end_processes(root),
+            Effect::Undone => Ok(()),
         };
         if let Err(failure) = undone {
             first.get_or_insert(failure);
@@ -35,8 +52,7 @@ pub fn undo(pod: impl AsFd) -> Result<(), Failure> {
     }
     match first {
         Some(failure) => Err(failure),
-        // With it goes the work of whoever meets the pod next.
-        None => journal::remove(&pod),
+        None => Journal::open(&pod)?.write(&Effect::Undone),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rkt_sys::poll::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use serde::Serialize;
@@ -82,6 +83,16 @@ impl Link {
         }
         self.waiting.drain(..sent);
         Ok(())
+    }
+
+    /// Adds what is waited for: nothing once the other end is gone.
+    pub fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, self.wants_to_receive());
+        flags.set(PollFlags::OUT, self.wants_to_send());
+        if !self.ended {
+            fds.push(PollFd::new(self, flags));
+        }
     }
 
     /// Whether frames wait for the other end to take them.

@@ -10,10 +10,10 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
-use rkt_executor::{Failure, Journal, Launch, Prepared, undo};
-use rkt_monitor::Ended;
+use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
 use rkt_monitor::link::Link;
 use rkt_monitor::start::Arguments;
+use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::signal::Signals;
 use rkt_sys::spawn::{Child, Spawn};
@@ -45,6 +45,20 @@ pub(crate) fn say(line: &str) {
     let _ = rustix::io::write(rustix::stdio::stderr(), format!("run: {line}\n").as_bytes());
 }
 
+/// How a pod ended.
+struct Ended {
+    code: u8,
+    /// Whether init itself said that nothing of the pod lives any more.
+    was_clean: bool,
+}
+
+/// What a wait was ended by, beside what is looked at each time.
+struct Events {
+    init_has_ended: bool,
+    signals: bool,
+    newcomers: bool,
+}
+
 struct Monitor {
     init: Child,
     link: Link,
@@ -67,9 +81,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let launch = read_launch(inherited(arguments.launch)?)?;
     debug.step("read the launch");
     let result = start(&launch, &pod, control, debug).and_then(Monitor::serve);
-    let undone = undo(&pod).map_err(|failure| failure.within("leave the host as it was"));
-    let code = result?;
-    undone.map(|()| code)
+    let undone = match &result {
+        Ok(Ended { was_clean: true, .. }) => undo_after_the_last(&pod),
+        _ => undo(&pod),
+    };
+    let code = result?.code;
+    undone.map(|()| code).map_err(|failure| failure.within("leave the host as it was"))
 }
 
 fn read_launch(file: OwnedFd) -> Result<Launch, Failure> {
@@ -107,19 +124,19 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
 
 impl Monitor {
     /// Serves until init has ended and all output was handed on.
-    fn serve(mut self) -> Result<u8, Failure> {
+    fn serve(mut self) -> Result<Ended, Failure> {
         let served = self.serve_init();
         if served.is_err() {
             self.end_now()?;
         }
-        self.init.process.wait().map_err(failed("wait for init"))?;
+        let exit = self.init.process.wait().map_err(failed("wait for init"))?;
         self.debug.step("the pod has ended");
         self.outputs.finish(&self.signals)?;
         served?;
         for (index, ended) in self.apps.kill_rest() {
             self.ended(index, ended)?;
         }
-        Ok(self.apps.code())
+        Ok(Ended { code: self.apps.code(), was_clean: exit == Exit::Code(0) })
     }
 
     /// Ends the pod from wherever it is. Init is given time to end all that is below it, which nobody
@@ -136,32 +153,36 @@ impl Monitor {
     fn serve_init(&mut self) -> Result<(), Failure> {
         loop {
             let _ = self.link.flush();
-            let init_has_ended = self.wait()?;
-            self.hear_signals();
-            self.hear_init(init_has_ended)?;
+            let events = self.wait()?;
+            if events.signals {
+                self.hear_signals();
+            }
+            self.hear_init(events.init_has_ended)?;
             self.outputs.advance();
+            if events.newcomers {
+                self.clients.accept();
+            }
             self.clients.advance(&mut self.link, &mut self.ending, &self.apps, self.init.pid);
             self.carry_out_ending();
-            if init_has_ended && self.link.has_ended() {
+            if events.init_has_ended && self.link.has_ended() {
                 return Ok(());
             }
         }
     }
 
-    /// Waits for the next event. Whether init has ended.
-    fn wait(&mut self) -> Result<bool, Failure> {
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, self.link.wants_to_receive());
-        flags.set(PollFlags::OUT, self.link.wants_to_send());
+    /// Waits for the next event.
+    fn wait(&self) -> Result<Events, Failure> {
         let mut fds = vec![
             PollFd::new(&self.init.process, PollFlags::IN),
-            PollFd::new(&self.link, flags),
             PollFd::new(&self.signals, PollFlags::IN),
+            self.clients.newcomers(),
         ];
+        self.link.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
         poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
-        Ok(!fds[0].revents().is_empty())
+        let happened = |index: usize| !fds[index].revents().is_empty();
+        Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
     }
 
     fn hear_signals(&mut self) {
@@ -216,7 +237,7 @@ impl Monitor {
         Ok(())
     }
 
-    fn ended(&mut self, app: usize, ended: Ended) -> Result<(), Failure> {
+    fn ended(&mut self, app: usize, ended: rkt_monitor::Ended) -> Result<(), Failure> {
         let code = self.apps.ended(app, ended, self.ending.has_begun())?;
         self.record.app_ended(self.apps.name(app)?, code)?;
         if code != 0 {

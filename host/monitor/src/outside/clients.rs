@@ -62,22 +62,21 @@ impl Clients {
         Ok(Self { listener, links: BTreeMap::new(), calls: BTreeMap::new(), next_client: 0, next_call: 1 })
     }
 
+    /// What says that there are new clients: nothing while there are enough.
+    pub(crate) fn newcomers(&self) -> PollFd<'_> {
+        let has_room = self.links.len() < MOST_CLIENTS;
+        PollFd::new(&self.listener, if has_room { PollFlags::IN } else { PollFlags::empty() })
+    }
+
     /// Adds what is waited for.
     pub(crate) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        if self.links.len() < MOST_CLIENTS {
-            fds.push(PollFd::new(&self.listener, PollFlags::IN));
-        }
         for link in self.links.values() {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, link.wants_to_receive());
-            flags.set(PollFlags::OUT, link.wants_to_send());
-            fds.push(PollFd::new(link, flags));
+            link.add_to(fds);
         }
     }
 
-    /// Hears new clients and what the others say.
+    /// Hears what clients say.
     pub(crate) fn advance(&mut self, init: &mut Link, ending: &mut Ending, apps: &Apps, init_pid: Pid) {
-        self.accept();
         let mut pod = Pod { init, ending, apps, init_pid };
         for (id, mut link) in std::mem::take(&mut self.links) {
             if let Ok(true) = self.hear(id, &mut link, &mut pod) {
@@ -88,7 +87,8 @@ impl Clients {
         }
     }
 
-    fn accept(&mut self) {
+    /// Takes new clients.
+    pub(crate) fn accept(&mut self) {
         while self.links.len() < MOST_CLIENTS {
             let Ok((stream, _)) = self.listener.accept() else { return };
             if !is_allowed(&stream) {
