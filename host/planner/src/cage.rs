@@ -32,6 +32,9 @@ pub struct Cage {
 }
 
 impl Cage {
+    /// The cage of a planner: room for the program itself, a plugin's memory, its code and the plan.
+    pub const PLANNER: Self = Self { address_space: 512 << 20, processor_time: 20, output: 0 };
+
     /// Locks this process in, for good. It must be single-threaded, and keeps descriptors 0 to 2.
     ///
     /// # Errors

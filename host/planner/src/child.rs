@@ -18,9 +18,6 @@ use crate::run::Ready;
 /// return what [`run_caged`] returns.
 pub const PROGRAM_NAME: &str = "rkt-planner";
 
-/// Room for the program itself, the plugin's memory, its code and the plan.
-const CAGE: Cage = Cage { address_space: 512 << 20, processor_time: 20, output: 0 };
-
 /// Runs one plugin for one pod, in a cage. For the first line of `main`, before any thread.
 ///
 /// It speaks with the process that started it ([`Planner`](crate::Planner)) and does nothing that a
@@ -35,7 +32,7 @@ pub fn run_caged() -> ExitCode {
 
 fn reply() -> Result<LastReply, Failure> {
     let code = Code::map(rustix::stdio::stdout()).map_err(|cause| Failure::Load { why: cause.to_string() })?;
-    CAGE.enter().map_err(|error| Failure::Cage { why: error.in_one_line() })?;
+    Cage::PLANNER.enter().map_err(|error| Failure::Cage { why: error.in_one_line() })?;
     let Start(limits) = receive()?;
     let plugin = Ready::new(code, limits, Box::new(ask))?;
     let Request(pod) = receive()?;

@@ -1,5 +1,7 @@
 //! The shipped flavors, as components, in their cages.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -29,6 +29,11 @@ impl Pod {
         }
     }
 
+    /// The value of `--stage1-option=NAME=VALUE`; none where it was not given.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Refuses the pod where it has a setting that is not among those known: a misspelt option is
     /// never silently ignored.
     ///

@@ -18,7 +18,7 @@ rkt_sdk::stage1!(plan, asks: [
 /// # Errors
 /// The deed is to refuse, or there is none of this name.
 pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
-    let deed = pod.settings.get("do").map_or("nothing", String::as_str);
+    let deed = pod.setting("do").unwrap_or("nothing");
     let mut plan = Plan::new();
     for namespace in Namespace::ALL {
         plan.share(namespace);

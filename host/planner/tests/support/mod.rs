@@ -1,5 +1,5 @@
 //! What the tests of this crate share: pods, plugins, and the program that is a planner.
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests, each of which uses a part")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,11 @@ fn target() -> PathBuf {
 /// The program that is a planner: `examples/planner.rs`.
 pub fn program() -> PathBuf {
     built("release/examples/planner")
+}
+
+/// The program that plays a planner taken over: `examples/evil.rs`.
+pub fn evil() -> PathBuf {
+    built("release/examples/evil")
 }
 
 /// The compiler program, by `cargo xtask build`.
