@@ -69,13 +69,19 @@ fn explain_answers(plan: &CheckedPlan) -> Vec<String> {
     let answers = plan.answers.iter().map(|answered| {
         let answer = match &answered.answer {
             Answer::Visible => "in the plan".to_owned(),
-            Answer::Claimed { how } => format!("claimed: {}", how.escape_debug()),
-            Answer::Waived { reason } => format!("not given: {}", reason.escape_debug()),
+            Answer::Claimed { how } => format!("claimed: {}", printable(how)),
+            Answer::Waived { reason } => format!("not given: {}", printable(reason)),
         };
         format!("  {}: {answer}", answered.asked)
     });
-    let notes = plan.notes.iter().map(|note| format!("  {}", note.escape_debug()));
+    let notes = plan.notes.iter().map(|note| format!("  {}", printable(note)));
     titled("requests", answers.collect()).chain(titled("notes", notes.collect())).collect()
+}
+
+/// A plugin's text on one line, with whatever would steer a terminal written out.
+pub fn printable(text: &str) -> String {
+    let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written).collect()
 }
 
 /// The lines under their title; nothing where there are none.
@@ -198,8 +204,8 @@ fn rank(old: &Measure, new: &Measure) -> Strictness {
             (Some(_), None) => Strictness::Weaker,
             (Some(old), Some(new)) => Strictness::of(new.is_within(old), old.is_within(new)),
         },
-        (Measure::Weakens, Measure::Tightens) => Strictness::Stricter,
-        (Measure::Tightens, Measure::Weakens) => Strictness::Weaker,
+        (Measure::Weakens, Measure::Tightens) | (Measure::Reach(_), Measure::Neutral) => Strictness::Stricter,
+        (Measure::Tightens, Measure::Weakens) | (Measure::Neutral, Measure::Reach(_)) => Strictness::Weaker,
         _ => Strictness::Other,
     }
 }
@@ -240,7 +246,7 @@ fn facets_of_app(app: &CheckedApp) -> Vec<Facet> {
     };
     facets.extend(named("devices", &app.devices, || Measure::Weakens));
     facets.extend(app.links.iter().map(|link| {
-        let text = format!("{} -> {}", link.path.as_str().escape_debug(), link.to.escape_debug());
+        let text = format!("{} -> {}", printable(link.path.as_str()), printable(&link.to));
         facet("links", link.path.to_string(), text, Measure::Neutral)
     }));
     facets.extend(named("read-only", &app.read_only, || Measure::Tightens));
@@ -278,17 +284,17 @@ fn describe(mount: &Mount) -> (String, Measure) {
             let source = match source {
                 Source::Volume(name) => format!("volume {name}"),
                 Source::Empty(name) => format!("empty directory {name}"),
-                Source::Host(path) => format!("the host's {}", path.as_str().escape_debug()),
+                Source::Host(path) => format!("the host's {}", printable(path.as_str())),
             };
             let below = match reach {
                 Reach::Single => "",
                 Reach::Recursive => ", with all mounts below",
             };
-            let text = format!("{}: {source}, {}{below}", target.as_str().escape_debug(), access(*how));
+            let text = format!("{}: {source}, {}{below}", printable(target.as_str()), access(*how));
             (text, Measure::Reach(*how))
         }
         Mount::FileSystem { kind, target, options } => {
-            let text = format!("{}: {}{}", target.as_str().escape_debug(), kind.name(), describe_options(options));
+            let text = format!("{}: {}{}", printable(target.as_str()), kind.name(), describe_options(options));
             (text, Measure::Neutral)
         }
     }

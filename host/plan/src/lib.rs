@@ -26,7 +26,7 @@ pub use answer::{Answer, Answered};
 pub use capability::{Capability, CapabilitySet, UnknownCapability};
 pub use check::check;
 pub use checked::{CheckedApp, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
-pub use explain::{Change, Difference, Strictness, diff, explain};
+pub use explain::{Change, Difference, Strictness, diff, explain, printable};
 pub use grant::{Grant, GrantError};
 pub use objection::{Objection, Problem, Refusal};
 pub use path::{CleanPath, PathError};
