@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal};
 
 use self::command::Entered;
 use crate::between::{CALL, Event, Order};
+use crate::idle::Idle;
 
 mod command;
 
@@ -40,6 +41,7 @@ struct Init<'a> {
     signals: Signals,
     apps: Vec<App>,
     commands: BTreeMap<u32, Entered>,
+    idle: Idle,
 }
 
 enum App {
@@ -57,7 +59,7 @@ pub(crate) fn run(pod: &Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>, ou
     let begun = begin(pod).and_then(|signals| Ok((signals, start_all(pod, outputs)?)));
     match begun {
         Ok((signals, apps)) => {
-            let mut init = Init { pod, link, signals, apps, commands: BTreeMap::new() };
+            let mut init = Init { pod, link, signals, apps, commands: BTreeMap::new(), idle: Idle::default() };
             // Where the monitor is gone there is nobody to tell.
             let _ = init.serve();
         }
@@ -154,7 +156,8 @@ impl Init<'_> {
             for command in self.commands.values() {
                 command.add_to(&mut fds);
             }
-            poll(&mut fds, None).map_err(|error| LinkError::Broken(error.into()))?;
+            let events = poll(&mut fds, self.idle.limit(None)).map_err(|error| LinkError::Broken(error.into()))?;
+            self.idle.waited(events);
             fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
         };
         if link_is_ready && self.link.wants_to_receive() {

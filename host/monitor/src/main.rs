@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use rkt_monitor::start::Arguments;
 
 mod between;
+mod idle;
 mod inside;
 mod outside;
 

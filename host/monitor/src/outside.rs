@@ -27,6 +27,7 @@ use self::ending::Ending;
 use self::output::Outputs;
 use self::record::Record;
 use crate::between::{CALL, Event, Order};
+use crate::idle::Idle;
 use crate::inside;
 
 mod apps;
@@ -69,6 +70,7 @@ struct Monitor {
     clients: Clients,
     record: Record,
     debug: Debug,
+    idle: Idle,
 }
 
 /// Runs a pod to its end; its code.
@@ -119,7 +121,18 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     let record = Record::begin(pod, init.pid)?;
     let clients = Clients::new(control)?;
     debug.step("write down who runs");
-    Ok(Monitor { init, link, signals, apps, ending: Ending::default(), outputs, clients, record, debug })
+    Ok(Monitor {
+        init,
+        link,
+        signals,
+        apps,
+        ending: Ending::default(),
+        outputs,
+        clients,
+        record,
+        debug,
+        idle: Idle::default(),
+    })
 }
 
 impl Monitor {
@@ -171,7 +184,7 @@ impl Monitor {
     }
 
     /// Waits for the next event.
-    fn wait(&self) -> Result<Events, Failure> {
+    fn wait(&mut self) -> Result<Events, Failure> {
         let mut fds = vec![
             PollFd::new(&self.init.process, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
@@ -180,7 +193,8 @@ impl Monitor {
         self.link.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
-        poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
+        let events = poll(&mut fds, self.idle.limit(self.ending.time_left())).map_err(failed("wait for events"))?;
+        self.idle.waited(events);
         let happened = |index: usize| !fds[index].revents().is_empty();
         Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
     }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod landlock;
 pub mod lock;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod network;
