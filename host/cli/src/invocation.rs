@@ -50,7 +50,8 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
         return Err(without_command(definition, words));
     };
     let (path, rest) = resolve(&definition, &found)?;
-    let command = path.iter().fold(&definition, |at, name| at.find_subcommand(name).expect("it was just resolved"));
+    // The command that tells about others has no definition of its own yet.
+    let command = path.iter().try_fold(&definition, |at, name| at.find_subcommand(name)).unwrap_or(&definition);
     let name = path.last().copied().unwrap_or("rkt").to_owned();
     let bad = |error: &dyn std::error::Error, context: &str| Stop::Bad {
         command: name.clone(),
@@ -149,8 +150,8 @@ fn subcommand(
     comes_later: fn(&str) -> bool,
 ) -> Result<&'static str, Stop> {
     let word = word.to_string_lossy();
-    let known: Vec<&'static str> =
-        NAMES.into_iter().filter(|name| definition.find_subcommand(name).is_some()).collect();
+    let is_known = |name: &&str| *name == HELP || definition.find_subcommand(name).is_some();
+    let known: Vec<&'static str> = NAMES.into_iter().filter(is_known).collect();
     if let Some(name) = known.iter().find(|name| **name == word) {
         return Ok(name);
     }
@@ -181,8 +182,11 @@ const NAMES: [&str; 14] = [
     "image",
     "version",
     "doctor",
-    "help",
+    HELP,
 ];
+
+/// Tells about other commands; clap makes it.
+const HELP: &str = "help";
 
 fn without_command(mut definition: Definition, words: &[OsString]) -> Stop {
     let help = definition.render_long_help().to_string();
