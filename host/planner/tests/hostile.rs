@@ -197,23 +197,36 @@ fn a_handle_that_was_never_given_breaks_the_contract() {
 
 #[test]
 fn a_question_before_the_call_breaks_the_contract() {
+    // By hand: what makes components of modules lets no module call out while it is set up.
     let component = wat::parse_str(
         r#"(component
              (import "rkt:plugin/facts@0.1.0"
                (instance $facts (export "fact" (func (param "name" string) (result (option string))))))
-             (core module $memory
+             (import "rkt:plugin/pods@0.1.0" (instance $pods (export "pod" (type (sub resource)))))
+             (import "rkt:plugin/plans@0.1.0" (instance $plans (export "plan" (type (sub resource)))))
+             (import "rkt:plugin/problems@0.1.0" (instance $problems
+               (type $p (record (field "message" string) (field "hint" (option string))))
+               (export "problem" (type (eq $p)))))
+             (alias export $pods "pod" (type $pod))
+             (alias export $plans "plan" (type $plan))
+             (alias export $problems "problem" (type $problem))
+             (core module $base
                (memory (export "memory") 1)
                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
-             (core instance $memory (instantiate $memory))
-             (core func $fact (canon lower (func $facts "fact")
-               (memory $memory "memory") (realloc (func $memory "realloc"))))
+             (core instance $base (instantiate $base))
+             (alias core export $base "memory" (core memory $memory))
+             (alias core export $base "realloc" (core func $realloc))
+             (core func $fact (canon lower (func $facts "fact") (memory $memory) (realloc $realloc)))
              (core module $m
                (import "facts" "fact" (func $fact (param i32 i32 i32)))
                (func $early (call $fact (i32.const 0) (i32.const 1) (i32.const 1024)))
                (start $early)
-               (func (export "f")))
+               (func (export "f") (param i32 i32) (result i32) (i32.const 0)))
              (core instance $i (instantiate $m (with "facts" (instance (export "fact" (func $fact))))))
-             (func $f (canon lift (core func $i "f"))) (export "plan" (func $f)))"#,
+             (alias core export $i "f" (core func $f))
+             (func (export "plan") (param "pod" (borrow $pod)) (param "plan" (borrow $plan))
+               (result (result (error $problem)))
+               (canon lift (core func $f) (memory $memory) (realloc $realloc))))"#,
     )
     .unwrap();
     let failure = failure_with(&component, Limits::default());
