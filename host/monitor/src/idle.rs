@@ -1,7 +1,9 @@
-//! What to do when nothing has happened for a while: a pod may run for years, and what was needed to
-//! start it is not needed any more.
+//! Waiting for events, and what to do when none come for a while: a pod may run for years, and what was
+//! needed to start it is not needed any more.
 
 use std::time::Duration;
+
+use rkt_sys::poll::{PollFd, poll};
 
 /// How long nothing has to happen.
 const WHILE: Duration = Duration::from_secs(1);
@@ -13,21 +15,18 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// How long to wait for events, where without this it would be `wanted`.
-    pub(crate) fn limit(&self, wanted: Option<Duration>) -> Option<Duration> {
-        match wanted {
-            _ if self.has_settled => wanted,
-            Some(wanted) => Some(wanted.min(WHILE)),
-            None => Some(WHILE),
+    /// Waits as [`poll`] does.
+    pub(crate) fn poll(&mut self, fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> rkt_sys::Result<usize> {
+        if self.has_settled || timeout.is_some() {
+            return poll(fds, timeout);
         }
-    }
-
-    /// A wait was over with this many events.
-    pub(crate) fn waited(&mut self, events: usize) {
-        if events == 0 && !self.has_settled {
-            self.has_settled = true;
-            // It costs memory, and nothing else, where this does not work.
-            let _ = rkt_sys::memory::let_go_of_code();
+        let events = poll(fds, Some(WHILE))?;
+        if events > 0 {
+            return Ok(events);
         }
+        self.has_settled = true;
+        // It costs memory, and nothing else, where this does not work.
+        let _ = rkt_sys::memory::let_go_of_code();
+        poll(fds, None)
     }
 }

@@ -156,8 +156,7 @@ impl Init<'_> {
             for command in self.commands.values() {
                 command.add_to(&mut fds);
             }
-            let events = poll(&mut fds, self.idle.limit(None)).map_err(|error| LinkError::Broken(error.into()))?;
-            self.idle.waited(events);
+            self.idle.poll(&mut fds, None).map_err(|error| LinkError::Broken(error.into()))?;
             fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
         };
         if link_is_ready && self.link.wants_to_receive() {

@@ -193,8 +193,7 @@ impl Monitor {
         self.link.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
-        let events = poll(&mut fds, self.idle.limit(self.ending.time_left())).map_err(failed("wait for events"))?;
-        self.idle.waited(events);
+        self.idle.poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
         let happened = |index: usize| !fds[index].revents().is_empty();
         Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
     }
