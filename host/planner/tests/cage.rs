@@ -178,7 +178,7 @@ fn what_is_no_reply_is_refused() {
         ["say", "say {}", "say null", "say {\"last\":{\"planned\":{}}}", "bytes \u{7f}\u{7f}\u{7f}\u{7f}", &many]
     {
         let refused = plan(what, Limits::default(), &Answers::default());
-        assert!(matches!(refused, Err(Error::Malformed { .. })), "{:.40}: {refused:?}", what);
+        assert!(matches!(refused, Err(Error::Malformed { .. })), "{what:.40}: {refused:?}");
     }
     assert_eq!(end_of("bytes \u{1}", Limits::default()), End::Code(0), "the beginning of a frame, then the end");
 }

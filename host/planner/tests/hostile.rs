@@ -236,11 +236,11 @@ fn a_question_before_the_call_breaks_the_contract() {
 #[test]
 fn p2_what_is_not_in_the_contract_is_refused_before_anything_is_compiled() {
     let mut resolve = component::stage1();
-    let source = r#"package a:b; world w {
+    let source = r"package a:b; world w {
         import wasi:cli/environment@0.2.0;
         export plan: func();
     }
-    package wasi:cli@0.2.0 { interface environment { get: func(name: string) -> option<string>; } }"#;
+    package wasi:cli@0.2.0 { interface environment { get: func(name: string) -> option<string>; } }";
     let package = resolve.push_str("w.wit", source).unwrap();
     let world = resolve.select_world(&[package], Some("w")).unwrap();
     let mut module = wat::parse_str(
@@ -309,8 +309,8 @@ fn p14_a_section_of_100_mb_is_refused_by_its_size() {
 #[test]
 fn a_plugin_that_says_nothing_of_its_needs_is_granted_nothing() {
     let component = plugin(
-        r#"(i32.store (i32.const 1024) (i32.const 0x646970))
-           (call $share (local.get $plan) (i32.const 1024) (i32.const 3))"#,
+        "(i32.store (i32.const 1024) (i32.const 0x646970))
+           (call $share (local.get $plan) (i32.const 1024) (i32.const 3))",
     );
     let plugin = installed(&component).unwrap();
     assert_eq!(plugin.permissions().iter().count(), 0);

@@ -23,7 +23,7 @@
 //!
 //! # fn main() {
 //! // A test needs neither rkt nor root: it compares plans.
-//! let pod = Pod::of_one_app("hello");
+//! let pod = Pod::of_apps(&["hello"]);
 //! let plan = plan(&pod, &rkt_sdk::NoFacts).unwrap();
 //! assert!(plan.to_string().contains("share network\n"));
 //! # }
@@ -43,6 +43,8 @@ pub mod guest;
 mod macros;
 mod plan;
 mod pod;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 mod text;
 
 pub use facts::{Cgroups, Facts, NoFacts};

@@ -18,13 +18,13 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// A pod of one app run by root that asks for nothing else; for tests to start from.
-    pub fn of_one_app(name: &str) -> Self {
+    /// A pod of apps that ask for nothing but to run as root; for tests to start from.
+    pub fn of_apps(names: &[&str]) -> Self {
         Self {
             uuid: "b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned(),
             hostname: "rkt-b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned(),
-            apps: vec![App::named(name)],
-            requests: vec![Request::new(format!("app/{name}/user"))],
+            apps: names.iter().map(|name| App::named(name)).collect(),
+            requests: names.iter().map(|name| Request::new(format!("app/{name}/user"))).collect(),
             settings: Vec::new(),
         }
     }
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused_by_name() {
-        let mut pod = Pod::of_one_app("a");
+        let mut pod = Pod::of_apps(&["a"]);
         assert_eq!(pod.allow_settings(&[]), Ok(()));
         pod.settings.push(("memroy".to_owned(), "1".to_owned()));
         assert_eq!(
