@@ -61,7 +61,8 @@ impl Prepared {
             journal.write(&Effect::Processes(root_name(&launch.pod.uuid)))?;
         }
         let has_limits = plan.apps.iter().any(|app| !app.limits.is_empty());
-        let groups = has_limits.then(limit::Host::look).transpose()?;
+        let groups = has_limits.then(|| limit::Host::look(&launch.pod.uuid)).transpose()?;
+        let (scaffold, nodes) = scaffold::prepare()?;
         let mut apps: Vec<PreparedApp> = Vec::with_capacity(plan.apps.len());
         for app in &plan.apps {
             let filter = app.seccomp.as_ref().map(|policy| {
@@ -74,11 +75,11 @@ impl Prepared {
                     Some(groups) if !app.limits.is_empty() => Some(groups.make(&launch.pod.uuid, app, journal)?),
                     _ => None,
                 };
-                PreparedApp::new(launch, app, filter, limits, own_cgroup_namespace)
+                PreparedApp::new(launch, app, filter, limits, own_cgroup_namespace, &nodes)
             });
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { scaffold: scaffold::prepare()?, apps, plan })
+        Ok(Self { plan, scaffold, apps })
     }
 
     /// The namespaces that the pod's first process is born into.
@@ -111,9 +112,8 @@ impl Prepared {
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let apps = self.apps.iter().flat_map(|app| {
             let binds = app.binds.iter().flatten().map(bind::Bind::as_fd);
-            let devices = app.devices.iter().filter_map(device::Device::as_fd);
             let limits = app.limits.iter().flat_map(limit::Place::descriptors);
-            [app.root.as_fd()].into_iter().chain(binds).chain(devices).chain(limits)
+            [app.root.as_fd()].into_iter().chain(binds).chain(limits)
         });
         apps.chain([self.scaffold.as_fd()]).collect()
     }
@@ -131,6 +131,7 @@ impl PreparedApp {
         filter: Option<Filter>,
         limits: Option<limit::Place>,
         own_cgroup_namespace: bool,
+        nodes: &Root,
     ) -> Result<Self, Failure> {
         let missing = |what: &str| Failure::new(format!("the launch has no {what} for it"));
         let layers = launch.places.roots.get(&app.name).ok_or_else(|| missing("root"))?;
@@ -141,13 +142,15 @@ impl PreparedApp {
             }
             Mount::FileSystem { .. } => Ok(None),
         });
+        let name = |index| format!("{}-{index}", app.name);
+        let devices = app.devices.iter().enumerate().map(|(index, path)| device::prepare(path, nodes, &name(index)));
         Ok(Self {
             command: command.clone(),
             limits,
             own_cgroup_namespace,
             root: root::prepare(layers, &root_name(&launch.pod.uuid))?,
             binds: binds.collect::<Result<_, _>>()?,
-            devices: app.devices.iter().map(|path| device::prepare(app, path)).collect::<Result<_, _>>()?,
+            devices: devices.collect::<Result<_, _>>()?,
             filter,
             plan: app.clone(),
         })
@@ -178,7 +181,7 @@ pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
         enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
     }
     for device in &app.devices {
-        device::enact(&root, device, &app.plan.mounts)?;
+        device::enact(&root, device, &scaffold.nodes, &app.plan.mounts)?;
     }
     for link in &app.plan.links {
         link::enact(&root, link)?;

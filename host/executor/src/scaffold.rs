@@ -17,6 +17,9 @@ pub(crate) const PROC: &str = "/proc";
 /// Where an app's process attaches the app's root, in a mount namespace of its own.
 pub(crate) const APP: &str = "/app";
 
+/// Where nodes of the plan's devices are.
+const NODES: &str = "/devices";
+
 const NULL: &str = "/null";
 const EMPTY: &str = "/empty";
 
@@ -27,21 +30,23 @@ pub(crate) struct Scaffold {
     pub(crate) null: OwnedFd,
     /// An empty directory.
     pub(crate) empty: OwnedFd,
+    /// The directory of the nodes of the plan's devices.
+    pub(crate) nodes: Root,
 }
 
-/// Makes it, attached nowhere.
-pub(crate) fn prepare() -> Result<OwnedFd, Failure> {
+/// Makes it, attached nowhere, and the directory in it where nodes of devices go.
+pub(crate) fn prepare() -> Result<(OwnedFd, Root), Failure> {
     make().map_err(Failure::of(|| "make init's file system"))
 }
 
-fn make() -> rkt_sys::Result<OwnedFd> {
-    let tmpfs = FileSystem::new("tmpfs")?.option("mode", "0755")?.option("nr_inodes", "16")?;
+fn make() -> rkt_sys::Result<(OwnedFd, Root)> {
+    let tmpfs = FileSystem::new("tmpfs")?.option("mode", "0755")?.option("size", "1m")?;
     let mount = tmpfs.mount(Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC)?;
     let root = mount
         .try_clone()
         .map_err(|cause| rkt_sys::Error::new("dup", "init's file system", cause))
         .and_then(Root::from_fd)?;
-    for directory in [PROC, APP, EMPTY] {
+    for directory in [PROC, APP, EMPTY, NODES] {
         root.create_dir(Path::new(directory), Mode::from_raw_mode(0o555))?;
     }
     let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));
@@ -50,7 +55,8 @@ fn make() -> rkt_sys::Result<OwnedFd> {
     let null = Path::new(NULL).strip_prefix("/").unwrap_or(Path::new(NULL));
     rustix::fs::chmodat(&root, null, mode, rustix::fs::AtFlags::empty())
         .map_err(|cause| rkt_sys::Error::new("chmod", NULL, cause))?;
-    Ok(mount)
+    let nodes = root.open_dir(Path::new(NODES)).and_then(Root::from_fd)?;
+    Ok((mount, nodes))
 }
 
 /// Makes it this process's root and that of its mount namespace, and lets go of the host's mounts.
@@ -75,7 +81,11 @@ impl Scaffold {
     /// Its parts, as seen in this process's mount namespace.
     pub(crate) fn open() -> rkt_sys::Result<Self> {
         let root = Root::open(Path::new("/"))?;
-        Ok(Self { null: root.open_path(Path::new(NULL))?, empty: root.open_path(Path::new(EMPTY))? })
+        Ok(Self {
+            null: root.open_path(Path::new(NULL))?,
+            empty: root.open_path(Path::new(EMPTY))?,
+            nodes: root.open_path(Path::new(NODES)).and_then(Root::from_fd)?,
+        })
     }
 }
 

@@ -60,11 +60,14 @@ fn remove_group(path: &Path) -> Result<(), Failure> {
     let failed = || format!("remove the control group {}", path.display());
     let group = Group::reopen([path]).map_err(Failure::of(failed))?;
     group.kill_all(PATIENCE).and_then(|()| group.remove(PATIENCE)).map_err(Failure::of(failed))?;
-    match limit::top_of(path).map(rustix::fs::rmdir) {
-        // Other pods have groups there.
-        None | Some(Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::BUSY)) => Ok(()),
-        Some(Err(cause)) => Err(Failure::of(failed)(cause)),
+    for directory in limit::above(path) {
+        match rustix::fs::rmdir(directory) {
+            // Other apps or pods have groups there.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::BUSY) => {}
+            Err(cause) => return Err(Failure::of(failed)(cause)),
+        }
     }
+    Ok(())
 }
 
 /// Kills every process whose root is the file system with this name, until there is none.

@@ -93,6 +93,7 @@ fn greet(
 fn begin(pod: &Prepared) -> Result<Signals, (Option<usize>, Failure)> {
     let begun = || -> Result<Signals, Failure> {
         process::become_init(!pod.shares_pids())?;
+        own::set_name(c"rkt-init").map_err(process::failed("take a name"))?;
         pod.enter_pod()?;
         process::drop_stdio()?;
         Signals::block(&[Signal::CHILD]).map_err(process::failed("watch for the end of processes"))

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
@@ -23,7 +22,7 @@ use rustix::process::Signal;
 use self::apps::Apps;
 use self::clients::Clients;
 use self::debug::Debug;
-use self::ending::Ending;
+use self::ending::{Ending, PATIENCE};
 use self::output::Outputs;
 use self::record::Record;
 use crate::between::{CALL, Event, Order};
@@ -79,6 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let inherited = |number| process::inherited(number).map_err(failed("take over what rkt opened"));
     let pod = inherited(arguments.pod)?;
     let control = UnixListener::from(inherited(arguments.control)?);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::set_dumpable(false).map_err(failed("hide the monitor's memory"))?;
     let launch = read_launch(inherited(arguments.launch)?)?;
     debug.step("read the launch");
@@ -144,7 +144,7 @@ impl Monitor {
         }
         let exit = self.init.process.wait().map_err(failed("wait for init"))?;
         self.debug.step("the pod has ended");
-        self.outputs.finish(&self.signals)?;
+        self.outputs.finish(&self.signals, self.ending.time_for_output())?;
         served?;
         for (index, ended) in self.apps.kill_rest() {
             self.ended(index, ended)?;
@@ -268,12 +268,4 @@ impl Monitor {
             self.link.close();
         }
     }
-}
-
-/// How long apps have to end when they are asked to.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// When apps that do not end are killed.
-fn deadline() -> Instant {
-    Instant::now() + PATIENCE
 }

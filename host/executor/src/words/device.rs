@@ -1,106 +1,64 @@
-//! `device`: a device node of the host, offered under its own path.
+//! `device`: a device node like the host's, offered under the same path.
+//!
+//! The node is one of the pod's own, so that what an app does to its mode or owner is not done to the
+//! host's. It lies in init's file system and is bound to its path: every other file system that an app
+//! can write to is mounted without devices, so a node that an app makes itself opens nothing, whatever
+//! its capabilities.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 
-use rkt_plan::{CheckedApp, CleanPath, FileSystem, Mount};
-use rkt_sys::mount::{self, Depth};
+use rkt_plan::{CleanPath, Mount};
+use rkt_sys::mount::{self, Attributes, Change, Depth};
 use rkt_sys::root::Root;
-use rustix::fs::{AtFlags, Dev, FileType, Gid, Mode, OFlags, Uid};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 
 use crate::failure::Failure;
 use crate::target::{self, Kind};
 
-/// A device node, looked at on the host.
+/// A device node, made.
 #[derive(Debug)]
 pub(crate) struct Device {
     path: CleanPath,
-    form: Form,
+    /// Where the node is in init's file system.
+    node: PathBuf,
 }
 
-#[derive(Debug)]
-enum Form {
-    /// A node of its own, like the host's, on a file system that the plan made.
-    Node { kind: FileType, number: Dev, mode: Mode, owner: Uid, group: Gid },
-    /// The host's own node: an image's file system has no nodes.
-    Bind(OwnedFd),
-}
-
-impl Device {
-    /// The mount, where it is one.
-    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.form {
-            Form::Bind(mount) => Some(mount.as_fd()),
-            Form::Node { .. } => None,
-        }
-    }
-}
-
-pub(crate) fn prepare(app: &CheckedApp, path: &CleanPath) -> Result<Device, Failure> {
+/// Makes a node like the one at this path of the host, under a name of its own in `nodes`.
+pub(crate) fn prepare(path: &CleanPath, nodes: &Root, name: &str) -> Result<Device, Failure> {
     let failed = || format!("offer device {path}");
-    let node =
-        rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(Failure::of(failed))?;
-    let stat = rustix::fs::fstat(&node).map_err(Failure::of(failed))?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
+    let host = rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .and_then(rustix::fs::fstat)
+        .map_err(Failure::of(failed))?;
+    let kind = FileType::from_raw_mode(host.st_mode);
     if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
         return Err(Failure::new("it is no device").within(failed()));
     }
-    let form = if is_on_tmpfs(app, path) {
-        Form::Node {
-            kind,
-            number: stat.st_rdev,
-            mode: Mode::from_raw_mode(stat.st_mode & 0o777),
-            owner: Uid::from_raw(stat.st_uid),
-            group: Gid::from_raw(stat.st_gid),
-        }
-    } else {
-        Form::Bind(mount::clone_tree(node.as_fd(), Depth::One).map_err(Failure::of(failed))?)
-    };
-    Ok(Device { path: path.clone(), form })
+    let node = PathBuf::from(name);
+    make_like(&host, kind, nodes, &node).map_err(Failure::of(failed))?;
+    Ok(Device { path: path.clone(), node })
 }
 
-/// Whether the nearest mount above the path is a tmpfs; the check has let devices work on it.
-fn is_on_tmpfs(app: &CheckedApp, path: &CleanPath) -> bool {
-    let above = app.mounts.iter().rfind(|mount| mount.target().holds(path));
-    matches!(above, Some(Mount::FileSystem { kind: FileSystem::Tmpfs, .. }))
+fn make_like(host: &Stat, kind: FileType, nodes: &Root, node: &Path) -> rkt_sys::Result<()> {
+    let mode = Mode::from_raw_mode(host.st_mode & 0o777);
+    nodes.mknod(node, kind, mode, host.st_rdev)?;
+    let failed = |cause| rkt_sys::Error::new("mknod", node.display(), cause);
+    let (owner, group) = (Uid::from_raw(host.st_uid), Gid::from_raw(host.st_gid));
+    rustix::fs::chownat(nodes, node, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    // The mode that mknod(2) was given went through the umask.
+    rustix::fs::chmodat(nodes, node, mode, AtFlags::empty()).map_err(failed)
 }
 
-pub(crate) fn enact(root: &Root, device: &Device, all: &[Mount]) -> Result<(), Failure> {
+/// Binds the node to its path. `nodes` is where it was made, as this mount namespace has it.
+pub(crate) fn enact(root: &Root, device: &Device, nodes: &Root, all: &[Mount]) -> Result<(), Failure> {
     let path = &device.path;
-    let offered = match &device.form {
-        Form::Bind(mount) => target::open(root, path, Kind::File, all)
-            .and_then(|target| mount::attach(mount.as_fd(), target.as_fd()).map_err(Failure::of(|| "attach it"))),
-        Form::Node { kind, number, mode, owner, group } => {
-            make_node(root, path, *kind, *number, *mode, *owner, *group).map_err(Failure::of(|| "make a node"))
-        }
-    };
-    offered.map_err(|cause| cause.within(format!("offer device {path}")))
-}
-
-fn make_node(
-    root: &Root,
-    path: &CleanPath,
-    kind: FileType,
-    number: Dev,
-    mode: Mode,
-    owner: Uid,
-    group: Gid,
-) -> rkt_sys::Result<()> {
-    let path = Path::new(path.as_str());
-    if let Err(error) = root.mknod(path, kind, mode, number) {
-        if error.errno() != Some(Errno::NOENT) {
-            return Err(error);
-        }
-        if let Some(parent) = path.parent() {
-            root.create_dir_all(parent, Mode::from_raw_mode(0o755))?;
-        }
-        root.mknod(path, kind, mode, number)?;
-    }
-    if owner.is_root() && group.is_root() {
-        return Ok(());
-    }
-    let (parent, name) = root.open_parent(path)?;
-    rustix::fs::chownat(parent, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|cause| rkt_sys::Error::new("chown", path.display(), cause))
+    let bound = target::open(root, path, Kind::File, all).and_then(|target| {
+        let node = nodes.open_path_nofollow(&device.node).map_err(Failure::of(|| "find its node"))?;
+        let mount = mount::clone_tree(node.as_fd(), Depth::One).map_err(Failure::of(|| "bind its node"))?;
+        let set = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
+        let change = Change { set, clear: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
+        mount::change(mount.as_fd(), change, Depth::One).map_err(Failure::of(|| "bind its node"))?;
+        mount::attach(mount.as_fd(), target.as_fd()).map_err(Failure::of(|| "bind its node"))
+    });
+    bound.map_err(|cause| cause.within(format!("offer device {path}")))
 }

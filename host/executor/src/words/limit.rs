@@ -18,6 +18,9 @@ use crate::journal::{Effect, Journal};
 /// The directory that holds all pods' groups.
 const TOP: &str = "rkt";
 
+/// The monitor's own group in a unit's; no app has such a name, which begins with a letter or digit.
+const MONITOR: &str = "-monitor";
+
 /// CGROUP2_SUPER_MAGIC of linux/magic.h.
 const CGROUP2_MAGIC: FsWord = 0x6367_7270;
 
@@ -40,17 +43,31 @@ pub(crate) struct Place {
 }
 
 impl Host {
-    pub(crate) fn look() -> Result<Self, Failure> {
+    pub(crate) fn look(uuid: &str) -> Result<Self, Failure> {
         let hierarchies = Hierarchies::detect().map_err(Failure::of(|| "look at the host's control groups"))?;
-        let base = if is_delegated(&hierarchies) { Base::Own } else { Base::Top };
-        Ok(Self { hierarchies, base })
+        if !is_delegated(&hierarchies) {
+            return Ok(Self { hierarchies, base: Base::Top });
+        }
+        let host = Self { hierarchies, base: Base::Own };
+        host.move_aside(uuid).map_err(Failure::of(|| "divide the unit's control group"))?;
+        Ok(host)
+    }
+
+    /// A group that has groups with limits has no processes of its own (cgroups(7), "no internal
+    /// processes"), so the monitor moves to one beside its apps'. The service manager removes that with
+    /// the unit.
+    fn move_aside(&self, uuid: &str) -> rkt_sys::Result<()> {
+        let path: PathBuf = [TOP, uuid, MONITOR].iter().collect();
+        let group = self.hierarchies.group(self.base, &path, &[])?;
+        create(&group)?;
+        group.add(rustix::process::getpid())
     }
 
     /// Makes an app's group with its limits. Where the groups are is written down first.
     pub(crate) fn make(&self, uuid: &str, app: &CheckedApp, journal: &mut Journal) -> Result<Place, Failure> {
         let group = self.group(uuid, app)?;
         for path in group.paths() {
-            journal.write(&Effect::Group(path.parent().unwrap_or(path).to_owned()))?;
+            journal.write(&Effect::Group(path.to_owned()))?;
         }
         create(&group).map_err(|cause| self.explain(app, cause))?;
         for (kind, value) in &app.limits {
@@ -166,7 +183,20 @@ fn describe(layout: Layout) -> &'static str {
     }
 }
 
-/// The parent of all pods' groups, where a pod's own group lies in it.
-pub(crate) fn top_of(group: &Path) -> Option<&Path> {
-    group.parent().filter(|parent| parent.file_name().is_some_and(|name| name == TOP))
+/// The directories above an app's group that are ours: the pod's and that of all pods.
+pub(crate) fn above(group: &Path) -> impl Iterator<Item = &Path> {
+    let is_ours = group.ancestors().nth(2).and_then(Path::file_name).is_some_and(|name| name == TOP);
+    group.ancestors().skip(1).take(if is_ours { 2 } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_of_ours_are_above() {
+        let above = |path: &'static str| above(Path::new(path)).map(Path::to_str).collect::<Vec<_>>();
+        assert_eq!(above("/cgroup/pids/rkt/u/a"), [Some("/cgroup/pids/rkt/u"), Some("/cgroup/pids/rkt")]);
+        assert!(above("/cgroup/pids/u/a").is_empty() && above("/rkt").is_empty() && above("/").is_empty());
+    }
 }

@@ -26,7 +26,8 @@ fn make(kind: FileSystem, options: &MountOptions) -> rkt_sys::Result<OwnedFd> {
     let mut attributes = Attributes::MOUNT_ATTR_NOSUID;
     attributes.set(Attributes::MOUNT_ATTR_RDONLY, options.read_only);
     attributes.set(Attributes::MOUNT_ATTR_NOEXEC, options.no_exec);
-    attributes.set(Attributes::MOUNT_ATTR_NODEV, !options.devices);
+    // The plan's devices are bound, so that nodes that an app makes on a tmpfs work nowhere.
+    attributes.set(Attributes::MOUNT_ATTR_NODEV, kind != FileSystem::Devpts);
     let mut file_system = mount::FileSystem::new(kind.name())?;
     for (name, value) in &options.parameters {
         file_system = file_system.option(name, value)?;

@@ -133,7 +133,7 @@ impl Clients {
                 if force {
                     pod.ending.force();
                 } else {
-                    pod.ending.begin();
+                    pod.ending.want();
                 }
                 link.send_message(call, &Reply::Done {});
             }

@@ -4,11 +4,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+/// How long apps have to end when they are asked to.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What has been decided, and what of it is still to be done.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     /// When apps are killed; none: nobody wants the pod to end.
     deadline: Option<Instant>,
+    /// Somebody outside wants it, who waits for it.
+    is_wanted: bool,
     asked: bool,
     killed: bool,
 }
@@ -16,11 +21,18 @@ pub(crate) struct Ending {
 impl Ending {
     /// The pod is to end, its apps asked first. A second time changes nothing.
     pub(crate) fn begin(&mut self) {
-        self.deadline.get_or_insert_with(super::deadline);
+        self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
     }
 
-    /// The pod is to end at once.
+    /// The same, as somebody outside wants it.
+    pub(crate) fn want(&mut self) {
+        self.is_wanted = true;
+        self.begin();
+    }
+
+    /// Somebody outside wants the pod to end at once.
     pub(crate) fn force(&mut self) {
+        self.is_wanted = true;
         self.deadline = Some(Instant::now());
         self.asked = true;
     }
@@ -31,7 +43,7 @@ impl Ending {
         if self.has_begun() && is_a_persons {
             self.force();
         } else {
-            self.begin();
+            self.want();
         }
     }
 
@@ -43,6 +55,13 @@ impl Ending {
     /// How long until apps are killed.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let deadline = self.deadline.filter(|_| !self.killed)?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// How long the last output may take to be read. Nobody is held up by that who wants the pod to end;
+    /// a pod that ends by itself takes the time it takes.
+    pub(crate) fn time_for_output(&self) -> Option<Duration> {
+        let deadline = self.deadline.filter(|_| self.is_wanted)?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 

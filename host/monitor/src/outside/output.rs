@@ -1,6 +1,7 @@
 //! The apps' output, on its way to the monitor's own: as lines that say whose they are, or as it comes.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Prepared};
@@ -97,9 +98,10 @@ impl Outputs {
         }
     }
 
-    /// After the end of the pod, when nobody writes any more: hands on all that is left, however long
-    /// the reader takes, until the next signal.
-    pub(crate) fn finish(&mut self, signals: &Signals) -> Result<(), Failure> {
+    /// After the end of the pod, when nobody writes any more: hands on all that is left, until it is
+    /// read, the time is over or a signal comes.
+    pub(crate) fn finish(&mut self, signals: &Signals, time: Option<Duration>) -> Result<(), Failure> {
+        let deadline = time.map(|time| Instant::now() + time);
         for source in &mut self.sources {
             source.is_ready = true;
         }
@@ -111,7 +113,10 @@ impl Outputs {
             }
             let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
             self.add_to(&mut fds);
-            poll(&mut fds, None).map_err(failed("hand on the last output"))?;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if poll(&mut fds, left).map_err(failed("hand on the last output"))? == 0 {
+                return Ok(());
+            }
         }
     }
 }

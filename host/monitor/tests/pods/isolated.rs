@@ -163,6 +163,33 @@ fn devices_are_the_hosts_and_a_node_in_the_image_is_none() {
 }
 
 #[test]
+fn a_node_that_an_app_makes_opens_nothing() {
+    let script = "for d in / /dev /dev/shm /tmp; do mknod $d/own c 1 5 && { head -c 1 $d/own || echo refused; }; done; \
+                  chmod 600 /dev/null; chown 7 /dev/null";
+    let mut pod = TestPod::isolated(&[script]);
+    pod.forget("capabilities");
+    let names = ["CAP_MKNOD", "CAP_FOWNER", "CAP_CHOWN"].map(str::to_owned).into();
+    pod.app("a", AppWord::Capabilities { names });
+    let before = fs::metadata("/dev/null").unwrap();
+    let ended = pod.run();
+    assert_eq!(texts(&ended.output), ["refused"; 4], "{}", ended.error);
+    let after = fs::metadata("/dev/null").unwrap();
+    let look = |meta: &fs::Metadata| (std::os::unix::fs::MetadataExt::uid(meta), meta.permissions());
+    assert_eq!(look(&before), look(&after));
+}
+
+#[test]
+fn calls_are_refused_as_the_filter_says() {
+    let mut pod = TestPod::isolated(&["mount -t tmpfs x /tmp; hostname other; echo $?"]);
+    pod.forget("capabilities");
+    pod.app("a", AppWord::Capabilities { names: vec!["CAP_SYS_ADMIN".to_owned()] });
+    let ended = pod.run();
+    // The capability is there; the filter, which does not know it, refuses all the same.
+    assert_eq!(texts(&ended.output), ["1"], "{}", ended.error);
+    assert!(ended.error.matches("ermitted").count() + ended.error.matches("ermission").count() == 2, "{}", ended.error);
+}
+
+#[test]
 fn a_read_only_root_takes_mounts_and_no_changes() {
     let mut pod = TestPod::isolated(&["echo x > /file || echo refused; echo x > /dev/shm/file && echo taken"]);
     pod.forget("root");

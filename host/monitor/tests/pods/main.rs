@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod enter;
+mod hostile;
 mod isolated;
 mod life;
 mod limits;
 mod pod;
 mod shared;
+mod volumes;

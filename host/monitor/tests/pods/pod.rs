@@ -130,7 +130,10 @@ impl TestPod {
             fs::create_dir_all(path.join(name)).unwrap();
         }
         fs::copy("/bin/busybox", path.join("image/bin/busybox")).unwrap();
-        for applet in ["sh", "cat", "ls", "sleep", "id", "grep", "mount", "tty", "stty", "hostname", "wc", "head"] {
+        for applet in [
+            "sh", "cat", "ls", "sleep", "id", "grep", "mount", "tty", "stty", "hostname", "wc", "head", "mknod",
+            "chmod", "chown",
+        ] {
             symlink("busybox", path.join("image/bin").join(applet)).unwrap();
         }
         let mut pod = Self { launch: launch(path), directory };
@@ -252,8 +255,14 @@ impl Finished {
         self.running.status(app)
     }
 
+    /// A file of the pod's directory.
     pub(crate) fn file(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.running.path.join(name)).ok()
+    }
+
+    /// A file of the test's directory.
+    pub(crate) fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.running.path.parent()?.join(name)).ok()
     }
 }
 
