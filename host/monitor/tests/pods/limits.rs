@@ -74,3 +74,13 @@ fn a_pod_without_limits_has_no_groups() {
     pod.wait_until_ready();
     assert_eq!(groups_of(&uuid), Vec::<String>::new());
 }
+
+#[test]
+fn a_limit_that_the_host_cannot_hold_is_refused_with_all_that_matters() {
+    let mut pod = TestPod::isolated(&["true"]);
+    pod.limit("a", LimitKind::Memory, 16 << 20);
+    let ended = pod.run_after("umount --recursive --lazy /sys/fs/cgroup");
+    let expected =
+        "run: app a: limit memory: this host has no control groups mounted, and the memory controller in none\n";
+    assert_eq!((ended.error.as_str(), ended.code), (expected, Some(254)));
+}

@@ -13,6 +13,7 @@ use rkt_plan::{
     Access, App, AppWord, Asked, Credentials, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
     SeccompMode, VolumeMount, Word,
 };
+use rkt_sys::lock::Lock;
 
 /// Everything that a plan of these tests says.
 const ALLOWED: [&str; 33] = [
@@ -131,8 +132,8 @@ impl TestPod {
         }
         fs::copy("/bin/busybox", path.join("image/bin/busybox")).unwrap();
         for applet in [
-            "sh", "cat", "ls", "sleep", "id", "grep", "mount", "tty", "stty", "hostname", "wc", "head", "mknod",
-            "chmod", "chown",
+            "sh", "cat", "ls", "sleep", "id", "grep", "mount", "tty", "stty", "hostname", "wc", "head", "readlink",
+            "pwd", "mknod", "chmod", "chown",
         ] {
             symlink("busybox", path.join("image/bin").join(applet)).unwrap();
         }
@@ -227,10 +228,22 @@ impl TestPod {
 
     /// Starts it.
     pub(crate) fn start(self) -> Running {
+        let launcher = Command::new(launcher());
+        self.start_by(launcher)
+    }
+
+    /// Runs it to its end, on a host that a command has made another one.
+    pub(crate) fn run_after(self, preparation: &str) -> Finished {
+        let mut host = Command::new("unshare");
+        let script = format!("{preparation} && exec \"$@\"");
+        host.args(["--mount", "sh", "-c", &script, "sh"]).arg(launcher());
+        self.start_by(host).finish()
+    }
+
+    fn start_by(self, mut launcher: Command) -> Running {
         let path = self.directory.path().join("pod");
-        let mut monitor = Command::new(launcher());
-        monitor.args([monitor_program(), path.clone()]);
-        let mut child = monitor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        launcher.args([monitor_program(), path.clone()]);
+        let mut child = launcher.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(&serde_json::to_vec(&self.launch).unwrap()).unwrap();
         Running { monitor: Some(child), path, _directory: self.directory }
     }
@@ -302,6 +315,9 @@ impl Drop for Running {
         if let Some(mut monitor) = self.monitor.take() {
             let _ = monitor.kill();
             let _ = monitor.wait();
+            // As whoever meets the pod next does.
+            let lock = Lock::exclusive(fs::File::open(&self.path).unwrap().into()).unwrap();
+            rkt_executor::undo(&lock).unwrap();
         }
     }
 }
