@@ -116,7 +116,7 @@ impl Context {
 }
 
 fn uuid_from(file: &std::path::Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file);
+    let text = crate::file::read_text(file);
     let text = text.map_err(|error| Failure::said(format!("cannot read UUID from {}: {error}", file.display())))?;
     Ok(text.trim().to_owned())
 }

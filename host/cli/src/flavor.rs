@@ -1,6 +1,5 @@
 //! From a flavor's name to a plugin, its process, and its proposal for a pod.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rkt_plan::{Permissions, Refusal};
@@ -9,6 +8,7 @@ use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, Policy, Proposal
 
 use crate::arguments::Globals;
 use crate::escape::cell;
+use crate::file;
 use crate::install;
 use crate::report::Failure;
 
@@ -183,7 +183,7 @@ fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
         return Err(Failure::said(format!("{} has the name of a flavor that comes with rkt", path.display()))
             .hint("policy knows a plugin by the name of its file: give it one of its own"));
     }
-    let file = File::open(path).map_err(|error| Failure::said(format!("cannot open {}: {error}", path.display())))?;
+    let file = file::open(path).map_err(|error| Failure::said(format!("cannot open {}: {error}", path.display())))?;
     Ok(rkt_planner::install(&name, file, &globals.dir.join("plugins/cache"), &install::compiler()?)?)
 }
 

@@ -9,6 +9,7 @@ mod commands;
 mod debug;
 mod doctor;
 mod escape;
+mod file;
 mod flavor;
 mod images;
 mod insecure;

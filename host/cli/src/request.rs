@@ -11,7 +11,7 @@ use rkt_pod::{AppImage, AppRequest, Overrides, PodEnvironment, PodRequest};
 use crate::arguments::{AppFlags, PodFlags};
 use crate::insecure::{Check, Insecure};
 use crate::report::{Failure, Said};
-use crate::values;
+use crate::{file, values};
 
 /// A pod of these images, as the flags say.
 pub(crate) fn pod(
@@ -104,7 +104,7 @@ fn repeated(variables: &[Variable]) -> Option<&str> {
 /// Lines of `NAME=VALUE`; empty ones and those that begin with `#` or `;` are passed over.
 fn environment_file(path: &Path) -> Result<Vec<Variable>, Failure> {
     let failed = |why: String| Said(format!("{why} (file {:?})", path.display().to_string()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = file::read_text(path).map_err(|error| failed(error.to_string()))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
     lines.map(|line| values::variable(line).map_err(|error| failed(error.to_string()).into())).collect()
 }

@@ -106,12 +106,19 @@ fn owner_of(files: &ImageFiles, path: &str, kind: Kind) -> Result<u32, UserError
     let ImageFiles::Tree(root) = files else {
         return Err(UserError::NotUnpacked { path: path.to_owned() });
     };
-    let stat = root.stat(Path::new(path)).map_err(|cause| UserError::File { path: path.to_owned(), cause })?;
+    let stat = root.stat(Path::new(path)).map_err(|error| UserError::file(path, &error))?;
     let id = match kind {
         Kind::User => stat.st_uid,
         Kind::Group => stat.st_gid,
     };
     checked(&id.to_string())
+}
+
+impl UserError {
+    fn file(path: &str, error: &rkt_sys::Error) -> Self {
+        let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        Self::File { path: path.to_owned(), why }
+    }
 }
 
 fn checked(text: &str) -> Result<u32, UserError> {
@@ -131,7 +138,7 @@ impl Table {
         let content = match files {
             ImageFiles::Tree(root) => match root.read_file(Path::new(path), LARGEST) {
                 Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NOTDIR)) => Vec::new(),
-                other => other.map_err(|cause| UserError::File { path: path.to_owned(), cause })?,
+                other => other.map_err(|error| UserError::file(path, &error))?,
             },
             ImageFiles::Archive { passwd, group } => {
                 let content = if path == "/etc/passwd" { passwd } else { group };
@@ -194,13 +201,12 @@ pub enum UserError {
         text: String,
     },
     /// A file of the image.
-    #[error("cannot look at the image's {path}")]
+    #[error("cannot look at the image's {path}: {why}")]
     File {
         /// Its path in the image.
         path: String,
-        /// Why.
-        #[source]
-        cause: rkt_sys::Error,
+        /// Why, in words and not as a source: whoever shows the innermost reason only needs the path too.
+        why: String,
     },
     /// A file whose owner is not known before the image is unpacked.
     #[error("the owner of {path} is known once the image is in the store")]
