@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     process::set_dumpable(false).map_err(failed("hide the monitor's memory"))?;
     let launch = read_launch(inherited(arguments.launch)?)?;
     debug.step("read the launch");
-    let result = start(&launch, &pod, control, debug).and_then(Monitor::serve);
+    let result = start(&launch, &pod, control, debug).and_then(|monitor| monitor.serve(&pod));
     let undone = match &result {
         Ok(Ended { was_clean: true, .. }) => undo_after_the_last(&pod),
         _ => undo(&pod),
@@ -137,15 +137,22 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
 
 impl Monitor {
     /// Serves until init has ended and all output was handed on.
-    fn serve(mut self) -> Result<Ended, Failure> {
+    fn serve(mut self, pod: &OwnedFd) -> Result<Ended, Failure> {
         let served = self.serve_init();
         if served.is_err() {
             self.end_now()?;
         }
         let exit = self.init.process.wait().map_err(failed("wait for init"))?;
         self.debug.step("the pod has ended");
+        if exit != Exit::Code(0) {
+            // What init left running would hold its output open for ever.
+            undo(pod)?;
+        }
         self.outputs.finish(&self.signals, self.ending.time_for_output())?;
         served?;
+        if exit != Exit::Code(0) {
+            say("init was killed, and the pod with it");
+        }
         for (index, ended) in self.apps.kill_rest() {
             self.ended(index, ended)?;
         }

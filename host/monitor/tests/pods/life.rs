@@ -130,6 +130,20 @@ fn nothing_outlives_a_monitor_that_is_killed() {
 }
 
 #[test]
+fn a_pod_whose_init_is_killed_has_ended_and_says_so() {
+    for pod in both(&["exec sleep 7654321"]) {
+        let pod = pod.start();
+        pod.wait_until_ready();
+        let init = pod.control().status().unwrap().init;
+        kill_process(Pid::from_raw(init.cast_signed()).unwrap(), Signal::KILL).unwrap();
+        let ended = pod.finish();
+        assert_eq!((ended.error.as_str(), ended.code), ("run: init was killed, and the pod with it\n", Some(9)));
+        assert_eq!(ended.status("a").as_deref(), Some("9"));
+    }
+    assert_eq!(processes_with("7654321"), Vec::<String>::new());
+}
+
+#[test]
 fn what_outlived_monitor_and_init_is_found_and_ended() {
     let mut pod = TestPod::shared(&["sleep 876543; true"]);
     pod.limit("a", rkt_plan::LimitKind::Pids, 50);
