@@ -373,6 +373,11 @@ impl Running<'_> {
         String::from_utf8_lossy(&all).into_owned()
     }
 
+    /// What an app has written to standard output until now, as [`Output::lines_of`] has it.
+    pub fn lines_of(&self, app: &str) -> Vec<String> {
+        lines_of(&String::from_utf8_lossy(&fs::read(self.saved.join("stdout")).unwrap_or_default()), app)
+    }
+
     /// Waits until it has written a text.
     pub fn says(&self, text: &str) {
         wait_until(&format!("the pod to say {text:?}"), || {

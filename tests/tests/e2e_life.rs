@@ -57,7 +57,7 @@ fn the_keys_of_json_are_those_that_clients_know() {
     );
     let app = &listed["apps"][0];
     assert_eq!((app["name"].as_str(), app["state"].as_str()), (Some("waits"), Some("running")), "{listed}");
-    assert_eq!(app["image_id"].as_str().unwrap().len(), 71);
+    assert_eq!(app["image_id"].as_str().unwrap().len(), "sha512-".len() + 128);
     // Pods have seconds, apps nanoseconds: clients of rkt count on it.
     let (of_pod, of_app) = (listed["created_at"].as_u64().unwrap(), app["created_at"].as_u64().unwrap());
     assert!(of_pod > 1_000_000_000 && of_pod < 100_000_000_000 && of_app / 1_000_000_000 >= of_pod - 1, "{listed}");
@@ -206,26 +206,23 @@ fn what_is_entered_has_the_rights_of_the_app_and_no_more() {
             let image = rkt.probe("app", words);
             let pod = rkt.start([flavor, &image, user, "--memory=64M", "--pids-limit=50"]);
             pod.says("end");
-            let said =
-                Output { status: std::process::ExitStatus::default(), stdout: pod.read(), stderr: String::new() };
-            let by_app: Vec<String> = without_pipes(
-                &said.lines_of("app").into_iter().skip(1).take_while(|line| line != "end").collect::<Vec<_>>(),
-            );
+            let said: Vec<String> = pod.lines_of("app");
+            let by_app = said.iter().skip(1).take_while(|line| *line != "end").map(|line| comparable(line));
             let entered = rkt.run(["enter", &pod.uuid, "/probe"].into_iter().chain(look)).succeeds();
-            let by_entered = without_pipes(&entered.stdout.lines().map(str::to_owned).collect::<Vec<_>>());
-            assert_eq!(by_entered, by_app, "{flavor} {user}");
+            let by_entered = entered.stdout.lines().map(comparable);
+            assert_eq!(by_entered.collect::<Vec<_>>(), by_app.collect::<Vec<_>>(), "{flavor} {user}");
             pod.end();
             rkt.collect();
         }
     }
 }
 
-/// Descriptors lead to other pipes in each process; that they are pipes is what counts.
-fn without_pipes(lines: &[String]) -> Vec<String> {
-    lines
-        .iter()
-        .map(|line| line.split_once(" pipe:[").map_or_else(|| line.clone(), |(fd, _)| format!("{fd} pipe")))
-        .collect()
+/// A line without what a descriptor leads to: each process has pipes of its own.
+fn comparable(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((number @ ("0" | "1" | "2"), _)) => number,
+        _ => line,
+    }
 }
 
 #[test]

@@ -39,15 +39,8 @@ fn a_plan_is_the_same_each_time_and_readable_by_programs() {
     let image = rkt.probe("planned", ["exit", "0"]);
     for flavor in FLAVORS {
         let plan = || rkt.run(["plan", flavor, "--format=json", &image]).succeeds().json();
-        let (mut first, mut second) = (plan(), plan());
-        for json in [&mut first, &mut second] {
-            // A pod that is not made has a UUID that nobody will see again.
-            let text = json.to_string();
-            let uuid = text.find("rkt-").map(|at| text[at + 4..at + 40].to_owned());
-            *json =
-                uuid.map_or_else(|| json.clone(), |uuid| serde_json::from_str(&text.replace(&uuid, "UUID")).unwrap());
-        }
-        assert_eq!(first, second, "{flavor}");
+        let first = plan();
+        assert_eq!(first, plan(), "{flavor}");
         assert!(first.is_object(), "{first}");
     }
 }
@@ -113,7 +106,7 @@ fn what_a_flavor_cannot_give_is_a_warning_and_a_refusal_where_that_is_asked_for(
     assert!(output.stdout == "ran\n" && output.stderr.contains("fly shares the host's name"), "{output}");
     rkt.collect();
     let strict = rkt.run(["run", "--strict", "--stage1=fly", "--hostname=mine", &image]);
-    let strict = strict.refuses(&["hostname", "fly shares the host's name"]);
+    let strict = strict.refuses(&["host name mine", "fly shares the host's name"]);
     assert!(!strict.stdout.contains("ran"), "{strict}");
     rkt.run(["run", "--strict", "--hostname=mine", &image]).succeeds();
     rkt.collect();
@@ -166,10 +159,9 @@ fn each_permission_of_a_shipped_flavor_is_needed_and_its_lack_is_named() {
         for missing in &all {
             let rest: Vec<String> = all.iter().filter(|permission| *permission != missing).cloned().collect();
             rkt.grant(flavor, &rest);
-            // Two things exclude each other: a filter, and none.
+            // A filter and none exclude each other.
             let more: &[&str] = match missing.as_str() {
-                "unfiltered" => &["--seccomp=mode=retain,@all"],
-                "no-new-privileges" | "seccomp" => &["--seccomp=mode=remove,mkdir"],
+                "seccomp" => &["--seccomp=mode=remove,mkdir"],
                 _ => &[],
             };
             let output = rkt.run(demanding(&rkt, flavor, more));
