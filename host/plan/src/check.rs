@@ -188,7 +188,8 @@ impl Check<'_> {
                     .into_iter()
                     .find(|kind| kind.name() == what)
                     .ok_or_else(|| Problem::LimitKind { what: what.clone() })?;
-                in_range(kind.name(), i64::try_from(*value).unwrap_or(i64::MAX), &signed(&kind.range()))?;
+                let range = kind.range();
+                in_range(kind.name(), (*value).into(), &((*range.start()).into()..=(*range.end()).into()))?;
                 match self.draft(asked).limits.insert(kind, *value) {
                     None => Ok(()),
                     Some(_) => Err(Problem::Twice),
@@ -196,7 +197,7 @@ impl Check<'_> {
             }
             AppWord::OomScore { adjustment } => {
                 self.need(Permission::OomScore)?;
-                in_range("the adjustment", i64::from(*adjustment), &(-1000..=1000))?;
+                in_range("the adjustment", (*adjustment).into(), &(-1000..=1000))?;
                 let adjustment = i16::try_from(*adjustment).expect("the range was just checked");
                 set_once(&mut self.draft(asked).oom_score, adjustment)
             }
@@ -310,7 +311,6 @@ impl Check<'_> {
         for problem in below_kernel_files(&mounts, &draft.devices, &draft.links) {
             self.object(Some(asked), problem);
         }
-        allow_devices(&mut mounts, &draft.devices);
         if draft.seccomp.is_none()
             && !the_user_wants_no_filter(asked)
             && let Err(problem) = self.need(Permission::Unfiltered)
@@ -406,16 +406,6 @@ fn below_kernel_files(mounts: &[Mount], devices: &[CleanPath], links: &[Link]) -
         .collect()
 }
 
-/// A tmpfs on which devices are put has to let them work.
-fn allow_devices(mounts: &mut [Mount], devices: &[CleanPath]) {
-    for device in devices {
-        let nearest = mounts.iter_mut().rfind(|mount| mount.target().holds(device));
-        if let Some(Mount::FileSystem { options, .. }) = nearest {
-            options.devices = true;
-        }
-    }
-}
-
 fn path(text: &str) -> Result<CleanPath, Problem> {
     text.parse().map_err(|cause| Problem::Path { path: text.to_owned(), cause })
 }
@@ -441,16 +431,12 @@ fn add_once(list: &mut Vec<CleanPath>, path: CleanPath) -> Result<(), Problem> {
     Ok(())
 }
 
-fn in_range(what: &'static str, value: i64, range: &RangeInclusive<i64>) -> Result<(), Problem> {
+/// As numbers that hold all that a plugin can say, so that none is mistaken for another.
+fn in_range(what: &'static str, value: i128, range: &RangeInclusive<i128>) -> Result<(), Problem> {
     if range.contains(&value) {
         return Ok(());
     }
     Err(Problem::Range { what, value, least: *range.start(), most: *range.end() })
-}
-
-fn signed(range: &RangeInclusive<u64>) -> RangeInclusive<i64> {
-    let end = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    end(*range.start())..=end(*range.end())
 }
 
 /// RFC 1123 labels with dots between them, at most 64 characters as the kernel takes (uname(2)).

@@ -203,11 +203,11 @@ pub enum Problem {
         /// What was to be limited.
         what: &'static str,
         /// To what.
-        value: i64,
+        value: i128,
         /// The least that makes sense.
-        least: i64,
+        least: i128,
         /// The most that makes sense.
-        most: i64,
+        most: i128,
     },
     /// A way of output that the contract does not name.
     #[error("there is no output mode {mode:?}")]

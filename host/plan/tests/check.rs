@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use rkt_plan::{
-    Access, Answer, App, AppWord, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, LimitKind, Mount,
-    Origin, Permissions, Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check,
-    diff, explain,
+    Access, Answer, App, AppWord, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, LimitKind, Origin,
+    Permissions, Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff,
+    explain,
 };
 
 fn asked<T>(value: T) -> Asked<T> {
@@ -182,6 +182,7 @@ fn malformed_words_are_refused_with_their_number_and_reason() {
         (app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["raed"]) }), "no set `raed`"),
         (app(AppWord::Limit { what: "files".into(), value: 1 }), "no limit \"files\""),
         (app(AppWord::Limit { what: "memory".into(), value: 1 }), "out of range"),
+        (app(AppWord::Limit { what: "memory".into(), value: u64::MAX }), "18446744073709551615 is out of range"),
         (app(AppWord::Limit { what: "cpu".into(), value: u64::MAX }), "out of range"),
         (app(AppWord::OomScore { adjustment: 1001 }), "out of range"),
         (app(AppWord::Stdio { mode: "file".into() }), "no output mode"),
@@ -247,23 +248,6 @@ fn two_things_cannot_be_in_one_place_nor_ours_among_the_kernels() {
     let checked = judge(&pod(), &kernels, allowed).unwrap();
     let targets: Vec<_> = checked.apps[0].mounts.iter().map(|mount| mount.target().as_str().to_owned()).collect();
     assert_eq!(targets, ["/sys", "/sys/fs/cgroup"], "parents come first, whatever the order of words");
-}
-
-#[test]
-fn devices_work_on_the_nearest_tmpfs_only() {
-    let allowed = &["mount:tmpfs", "device:/dev/null"];
-    let words = [
-        app(AppWord::Device { path: "/dev/null".into() }),
-        mount("tmpfs", "/dev", &[]),
-        mount("tmpfs", "/dev/shm", &[]),
-    ];
-    let checked = judge(&pod(), &plan(words), allowed).unwrap();
-    let devices: Vec<bool> = checked.apps[0]
-        .mounts
-        .iter()
-        .map(|mount| matches!(mount, Mount::FileSystem { options, .. } if options.devices))
-        .collect();
-    assert_eq!(devices, [true, false]);
 }
 
 #[test]
