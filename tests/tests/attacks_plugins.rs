@@ -8,7 +8,7 @@ use std::fs;
 use rkt_tests::{Output, Rkt, built, images};
 
 /// What the hostile plugin is granted: enough for a plain pod, and one path of the host.
-const GRANTED: [&str; 13] = [
+const GRANTED: [&str; 14] = [
     "share:pid",
     "share:network",
     "share:ipc",
@@ -22,6 +22,7 @@ const GRANTED: [&str; 13] = [
     "limit",
     "oom-score",
     "bind:host:rw:/granted",
+    "mount:tmpfs",
 ];
 
 /// A component that only tests have.
@@ -100,6 +101,7 @@ fn p4_a_plan_with_a_word_that_is_malformed_or_not_granted_is_refused_as_a_whole(
         ("hostname", &["`hostname`"]),
     ] {
         let output = plugin.does(deed);
+        assert!(!output.status.success(), "{deed}: {output}");
         let output = output.refuses(&[&["rkt_hostile"], words].concat());
         assert!(!output.stdout.contains("ran"), "{deed}: {output}");
         rkt.assert_no_pods();
@@ -134,7 +136,7 @@ fn p2_what_is_no_plugin_is_refused_before_anything_of_it_runs() {
         let file = rkt.home().join(format!("{name}.wasm"));
         fs::write(&file, bytes).unwrap();
         let output = rkt.run(["run", &format!("--stage1={}", file.display()), &plugin.image]);
-        let output = output.refuses(&[&format!("{name}.wasm")]);
+        let output = output.refuses(&["plugin", &format!("`{name}`")]);
         assert!(output.stderr.len() < 4096, "{name}: {output}");
     }
     rkt.assert_no_pods();
@@ -174,7 +176,7 @@ fn p7_compiled_code_that_was_changed_is_not_run() {
     // And code is never taken from a user.
     fs::write(rkt.home().join("code.wasm"), &whole).unwrap();
     let stage1 = format!("--stage1={}", rkt.home().join("code.wasm").display());
-    rkt.run(["run", &stage1, &plugin.image]).refuses(&["code.wasm"]);
+    rkt.run(["run", &stage1, &plugin.image]).refuses(&["plugin `code` is refused"]);
     rkt.collect();
 }
 
