@@ -186,7 +186,8 @@ impl FileSystem {
     }
 }
 
-/// How a file system is mounted. Always without set-user-id programs.
+/// How a file system is mounted. Always without set-user-id programs, and without device nodes that
+/// work but for the terminals of `devpts`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct MountOptions {
@@ -194,8 +195,6 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Without executing programs in it.
     pub no_exec: bool,
-    /// With device nodes that work.
-    pub devices: bool,
     /// Names and values as fsconfig(2) takes them.
     pub parameters: Vec<(String, String)>,
 }
@@ -203,7 +202,7 @@ pub struct MountOptions {
 impl MountOptions {
     /// Reads options as the contract documents them; the one that is wrong on error.
     pub(crate) fn parse(kind: FileSystem, options: &[String]) -> Result<Self, String> {
-        let mut parsed = Self { devices: kind == FileSystem::Devpts, ..Self::default() };
+        let mut parsed = Self::default();
         for option in options {
             match (option.as_str(), option.split_once('=')) {
                 ("ro", _) => parsed.read_only = true,

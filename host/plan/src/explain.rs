@@ -308,9 +308,6 @@ fn describe_options(options: &MountOptions) -> String {
     if options.no_exec {
         list.push("noexec".to_owned());
     }
-    if options.devices {
-        list.push("devices".to_owned());
-    }
     list.extend(options.parameters.iter().map(|(name, value)| format!("{name}={value}")));
     if list.is_empty() { String::new() } else { format!(", {}", list.join(", ")) }
 }
