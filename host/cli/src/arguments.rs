@@ -4,7 +4,7 @@
 //! definitions which flags there are and whether they take a value.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -134,16 +134,16 @@ pub(crate) struct PodFlags {
           value_parser = values::network)]
     pub(crate) net: Option<values::Network>,
     /// The flavor of isolation: a name, or a plugin's file
-    #[arg(long, value_name = "FLAVOR", overrides_with_all = ["stage1_name", "stage1_path", "stage1_from_dir"])]
+    #[arg(long, value_name = "FLAVOR", group = "flavor")]
     pub(crate) stage1: Option<String>,
     /// The flavor by one of its old names
-    #[arg(long, value_name = "NAME", hide = true)]
+    #[arg(long, value_name = "NAME", group = "flavor", hide = true)]
     pub(crate) stage1_name: Option<String>,
     /// The flavor by the file of its plugin
-    #[arg(long, value_name = "FILE", hide = true)]
+    #[arg(long, value_name = "FILE", group = "flavor", hide = true)]
     pub(crate) stage1_path: Option<PathBuf>,
     /// The flavor by the old name of its file
-    #[arg(long, value_name = "FILE", hide = true)]
+    #[arg(long, value_name = "FILE", group = "flavor", hide = true)]
     pub(crate) stage1_from_dir: Option<String>,
     /// An option of the flavor: NAME=VALUE
     #[arg(long, value_name = "OPTION", action = ArgAction::Append, value_parser = values::setting)]
@@ -156,8 +156,9 @@ pub(crate) struct PodFlags {
 impl PodFlags {
     /// The flavor that is named, by whichever flag.
     pub(crate) fn flavor(&self) -> Option<String> {
-        let path = || self.stage1_path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        self.stage1.clone().or_else(|| self.stage1_name.clone()).or_else(|| self.stage1_from_dir.clone()).or_else(path)
+        // A path has a slash in it, so that it is not taken for a name.
+        let path = self.stage1_path.as_ref().map(|path| Path::new(".").join(path).to_string_lossy().into_owned());
+        self.stage1.clone().or_else(|| self.stage1_name.clone()).or_else(|| self.stage1_from_dir.clone()).or(path)
     }
 
     /// The options of the flavor, the last of each name.

@@ -18,7 +18,7 @@ pub(crate) struct Finding {
     /// What came of it.
     #[serde(flatten)]
     pub(crate) answer: Answer,
-    /// What that means for pods; nothing where all is well.
+    /// What that means for pods; nothing where it is there, or may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follows: Option<&'static str>,
 }
@@ -45,7 +45,7 @@ pub(crate) fn examine(data: &Path) -> Vec<Finding> {
 impl Finding {
     /// What was found, with what follows where it is not there.
     fn new(name: &'static str, answer: Answer, without: &'static str) -> Self {
-        let follows = (!matches!(answer, Answer::Yes(_))).then_some(without);
+        let follows = matches!(answer, Answer::No(_)).then_some(without);
         Self { name, answer, follows }
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let before = mounts();
         let system = system::examine();
-        assert!(system.iter().all(|finding| matches!(finding.answer, Answer::Yes(_)) == finding.follows.is_none()));
+        assert!(system.iter().all(|finding| matches!(finding.answer, Answer::No(_)) == finding.follows.is_some()));
         let overlay = kernel::overlay(data.path());
         assert!(matches!(overlay.answer, Answer::Yes(_)), "{overlay:?}");
         assert_eq!(mounts(), before);

@@ -38,14 +38,14 @@ impl Flavor {
                 globals.local_config.join("stage1.toml").display()
             )));
         };
-        let plugin = load(globals, policy.flavor(name))?;
+        let plugin = load(globals, meant(&policy, name))?;
         Ok(Self { plugin, policy })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
     pub(crate) fn is_named(globals: &Globals, name: &str) -> Result<bool, Failure> {
         let policy = read_policy(globals)?;
-        let name = policy.flavor(name);
+        let name = meant(&policy, name);
         Ok(is_file(name) || BUILT_IN.iter().any(|(known, _)| *known == name))
     }
 
@@ -161,6 +161,15 @@ fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
     let directories: Vec<PathBuf> =
         [&globals.system_config, &globals.local_config].into_iter().chain(&globals.user_config).cloned().collect();
     Ok(Policy::read(&DEFAULTS, &directories, &globals.local_config)?)
+}
+
+/// The flavor that a name stands for. The files of rkt 1's flavors stand for ours wherever they were.
+fn meant<'a>(policy: &'a Policy, name: &'a str) -> &'a str {
+    let file = Path::new(name).file_name().and_then(|file| file.to_str()).unwrap_or(name);
+    match policy.flavor(name) {
+        same if same == name && policy.flavor(file) != file => policy.flavor(file),
+        other => other,
+    }
 }
 
 fn load(globals: &Globals, name: &str) -> Result<Plugin, Failure> {

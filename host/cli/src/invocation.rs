@@ -220,7 +220,7 @@ fn usage(path: &[&str]) -> String {
 
 fn message(error: &clap::Error) -> String {
     let flag = invalid_argument(error);
-    let name = flag.split([' ', '=', '[']).next().unwrap_or_default();
+    let name = first_word(flag);
     let value = match error.get(ContextKind::InvalidValue) {
         Some(ContextValue::String(value)) => value.as_str(),
         _ => "",
@@ -238,9 +238,22 @@ fn message(error: &clap::Error) -> String {
             let why = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
             format!("invalid argument {value:?} for {name:?} flag: {why}")
         }
+        ErrorKind::ArgumentConflict => {
+            let other = match error.get(ContextKind::PriorArg) {
+                Some(ContextValue::String(other)) => first_word(other),
+                Some(ContextValue::Strings(others)) => others.first().map_or("", |other| first_word(other)),
+                _ => "",
+            };
+            format!("flags {name} and {other} are mutually exclusive")
+        }
         ErrorKind::NoEquals => format!("{name} must be set with ="),
         _ => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
     }
+}
+
+/// The flag alone, without what its value is called.
+fn first_word(flag: &str) -> &str {
+    flag.split([' ', '=', '[']).next().unwrap_or_default()
 }
 
 fn possible(error: &clap::Error) -> String {
@@ -335,6 +348,7 @@ mod tests {
                 "run: invalid argument \"all\" for \"--insecure-options\" flag: option \"all\" is not supported by this rkt yet",
             ),
             ("gc --grace-period", "gc: flag needs an argument: --grace-period"),
+            ("run --stage1=a --stage1-path=b x", "run: flags --stage1 and --stage1-path are mutually exclusive"),
         ];
         for (line, expected) in table {
             let message = bad(line);

@@ -35,7 +35,7 @@ pub(super) fn examine(data: &Path) -> Vec<Finding> {
 
 const NEEDED: &str = "no pod can be run";
 const NO_NAMESPACES: &str = "only flavors that share the host's namespaces can run pods";
-const NO_USER_NAMESPACES: &str = "nothing yet: pods use the host's users";
+const NO_USER_NAMESPACES: &str = "pods use the host's users, as all do so far";
 const NO_SECCOMP: &str = "plugins cannot be caged, so no pod can be run";
 const NO_LANDLOCK: &str = "plugins are caged by their user and by seccomp alone";
 const NO_LIMIT: &str = "pods with such limits are refused";

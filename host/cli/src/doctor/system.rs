@@ -18,7 +18,7 @@ pub(super) fn examine() -> Vec<Finding> {
         ),
         Finding::new("KVM", kvm(), "flavors that run virtual machines cannot use this host's processor for them"),
         Finding::new("QEMU", program(qemu(), &["--version"]), "flavors that use it cannot run pods"),
-        Finding::new("nftables", nftables(), "nothing yet: pods have no networks to filter"),
+        Finding::new("nftables", nftables(), "rules for pods' networks, which come later, cannot be set"),
         Finding::new("security modules", security_modules(), "pods cannot be confined by labels or profiles"),
     ]
 }
