@@ -8,7 +8,7 @@ use std::fs;
 use rkt_tests::{Output, Rkt, built, images};
 
 /// What the hostile plugin is granted: enough for a plain pod, and one path of the host.
-const GRANTED: [&str; 14] = [
+const GRANTED: [&str; 15] = [
     "share:pid",
     "share:network",
     "share:ipc",
@@ -23,6 +23,7 @@ const GRANTED: [&str; 14] = [
     "oom-score",
     "bind:host:rw:/granted",
     "mount:tmpfs",
+    "bind:volume",
 ];
 
 /// A component that only tests have.

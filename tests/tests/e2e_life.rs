@@ -202,12 +202,12 @@ fn what_is_entered_has_the_rights_of_the_app_and_no_more() {
     let look = ["rights", "+", "namespaces", "+", "show", "/proc/self/cgroup", "+", "descriptors", "+", "directory"];
     for flavor in FLAVORS {
         for user in ["--user=0", "--user=1000"] {
-            let words = ["say", "begin", "+"].into_iter().chain(look).chain(["+", "say", "end", "+", "wait"]);
+            let words = ["say", "begin", "+"].into_iter().chain(look).chain(["+", "say", "all told", "+", "wait"]);
             let image = rkt.probe("app", words);
             let pod = rkt.start([flavor, &image, user, "--memory=64M", "--pids-limit=50"]);
-            pod.says("end");
+            pod.says("all told");
             let said: Vec<String> = pod.lines_of("app");
-            let by_app = said.iter().skip(1).take_while(|line| *line != "end").map(|line| comparable(line));
+            let by_app = said.iter().skip(1).take_while(|line| *line != "all told").map(|line| comparable(line));
             let entered = rkt.run(["enter", &pod.uuid, "/probe"].into_iter().chain(look)).succeeds();
             let by_entered = entered.stdout.lines().map(comparable);
             assert_eq!(by_entered.collect::<Vec<_>>(), by_app.collect::<Vec<_>>(), "{flavor} {user}");
