@@ -26,7 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files outside `host/sys` that may hold unsafe code, each for the reason that it states itself.
-const UNSAFE_FILES: &[&str] = &["host/planner/src/code.rs", "plugins/sdk/src/export.rs"];
+const UNSAFE_FILES: &[&str] =
+    &["host/planner/src/load.rs", "host/planner/examples/evil.rs", "plugins/sdk/src/bindings.rs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -62,7 +63,8 @@ fn code(path: &Path) -> String {
 }
 
 fn is_test(path: &Path) -> bool {
-    relative(path).contains("/tests/") || relative(path).ends_with("/tests.rs")
+    ["/tests/", "/examples/"].iter().any(|folder| relative(path).contains(folder))
+        || relative(path).ends_with("/tests.rs")
 }
 
 #[test]
@@ -102,7 +104,10 @@ fn plan_and_appc_do_no_io() {
             let code = code(&path);
             for word in [
                 "std::fs",
-                "std::net",
+                "TcpStream",
+                "TcpListener",
+                "UdpSocket",
+                "ToSocketAddrs",
                 "std::process",
                 "std::env",
                 "std::io",
@@ -122,7 +127,9 @@ fn unsafe_code_is_where_it_may_be_and_argued_for() {
     for path in ["host", "plugins", "stage1-flavors", "tests", "xtask"].into_iter().flat_map(sources) {
         let name = relative(&path);
         let text = fs::read_to_string(&path).unwrap();
-        let has = code(&path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        // This file has the word in its messages.
+        let has = !name.ends_with("tests/architecture.rs")
+            && code(&path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
         assert!(
             !has || name.starts_with("host/sys/src/") || UNSAFE_FILES.contains(&name.as_str()),
             "{name} has unsafe code"
@@ -193,9 +200,10 @@ fn only_the_command_line_prints_or_reads_the_environment() {
         }
         let code = code(&path);
         for word in ["println!(", "print!(", "eprint", "env::var", "env::args"] {
-            // The two other programs have a main of their own that takes arguments and reports its end.
-            let is_main = name.ends_with("src/main.rs");
-            assert!(!code.contains(word) || is_main, "{name} uses {word}");
+            // The other programs have a main of their own that takes arguments and reports its end, and
+            // the monitor is started in the caller's environment.
+            let may = name.ends_with("src/main.rs") || name == "host/monitor/src/start.rs";
+            assert!(!code.contains(word) || may, "{name} uses {word}");
         }
     }
 }
