@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::aci::{AciBuilder, Compression};
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{DEADLINE, wait_for, wait_until};
 use crate::{images, process};
 
 /// How a directory of a test's is called; the check for leftovers looks for it.
@@ -244,12 +245,23 @@ pub struct Output {
 
 #[expect(clippy::return_self_not_must_use, reason = "assertions hand the output on for whoever looks further")]
 impl Output {
-    /// Runs a command to its end.
+    /// Runs a command to its end. One that does not end by itself is killed, and has then failed.
     ///
     /// # Panics
     /// It cannot be executed.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let pid = child.id();
+        let (ended, watched) = mpsc::channel::<()>();
+        let watch = thread::spawn(move || {
+            if watched.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                process::signal(pid, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("it is our child");
+        drop(ended);
+        watch.join().expect("it does nothing that panics");
         Self {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
