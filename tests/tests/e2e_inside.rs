@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_until};
 
@@ -267,6 +268,48 @@ fn a_volume_is_shared_with_the_host_without_devices_and_set_user_id_programs() {
         assert_eq!((lines.len(), lines[0].as_str()), (2, "from the host"), "{flavor}: {lines:?}");
         assert!(!shared.join("out").exists(), "{flavor}");
     }
+    rkt.collect();
+}
+
+/// A script in a mount namespace of its own, where a file system is mounted below the shared directory.
+fn with_a_mount_below(rkt: &Rkt, script: &str) -> Output {
+    let below = rkt.home().join("shared/below");
+    fs::create_dir_all(&below).unwrap();
+    let mount = format!("mount -t tmpfs tmpfs {0} && echo below > {0}/file", below.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation=private", "sh", "-c", &format!("{mount} && {{ {script}; }}"), "sh"]);
+    Output::of(command.args(rkt.words::<&str>([])))
+}
+
+#[test]
+fn what_is_mounted_below_a_volume_comes_along_and_is_read_only_with_it() {
+    let rkt = Rkt::new();
+    let script = "cat /data/below/file; echo x 2>/dev/null >/data/below/new && echo written";
+    let image = rkt.image("below", &images::busybox("below").exec(["/bin/sh", "-c", &format!("{script}; true")]));
+    let source = rkt.home().join("shared");
+    for flavor in FLAVORS {
+        for (options, expected) in [("", &["below", "written"][..]), (",readOnly=true", &["below"])] {
+            let volume = format!("--volume=data,kind=host,source={}{options}", source.display());
+            let script = format!(r#""$@" run {flavor} {volume} {image} --mount=volume=data,target=/data"#);
+            let output = with_a_mount_below(&rkt, &script).succeeds();
+            assert_eq!(output.lines_of("below"), expected, "{flavor} {options}: {output}");
+            let _ = fs::remove_file(source.join("below/new"));
+        }
+    }
+    rkt.collect();
+}
+
+#[test]
+fn what_a_pod_mounts_does_not_come_to_the_host() {
+    let rkt = Rkt::new();
+    fs::create_dir(rkt.home().join("shared")).unwrap();
+    let script = "mount -t tmpfs tmpfs /data && echo x > /data/x && echo mounted";
+    let image = rkt.image("mounts", &images::busybox("mounts").exec(["/bin/sh", "-c", script]));
+    let before = fs::read("/proc/self/mountinfo").unwrap();
+    let output = with_volume(&rkt, "--stage1=fly", &image, "").succeeds();
+    assert_eq!(output.stdout, "mounted\n");
+    assert!(fs::read("/proc/self/mountinfo").unwrap() == before);
+    assert_eq!(fs::read_dir(rkt.home().join("shared")).unwrap().count(), 0);
     rkt.collect();
 }
 

@@ -20,6 +20,24 @@ fn an_image_in_a_file_runs_on_each_flavor() {
 }
 
 #[test]
+fn a_log_says_when_and_who_before_each_line() {
+    let rkt = Rkt::new();
+    let image = rkt.probe("speaker", ["say", "one", "+", "say", "two"]);
+    let output = rkt.run(["run", &image]).succeeds();
+    let prefixes: Vec<&str> =
+        output.stdout.lines().filter_map(|line| line.split_once("]: ").map(|(prefix, _)| prefix)).collect();
+    assert_eq!(prefixes.len(), 2, "{output}");
+    for prefix in prefixes {
+        let (time, pid) = prefix.trim_start_matches('[').split_once("] speaker[").unwrap();
+        let (seconds, fraction) = time.split_once('.').unwrap();
+        assert!(seconds.trim_start().parse::<u64>().is_ok() && fraction.len() == 6, "{output}");
+        // As the pod sees it: init is the first, the app the second.
+        assert_eq!(pid, "2", "{output}");
+    }
+    rkt.collect();
+}
+
+#[test]
 fn each_compression_is_read() {
     let rkt = Rkt::new();
     let file = rkt.home().join("hello.aci");
