@@ -57,7 +57,7 @@ impl Flavor {
     /// Starts its process, which loads the plugin while other things are done.
     pub(crate) fn start(self) -> Result<Started, Failure> {
         let granted = self.granted()?;
-        let planner = Planner::start(Path::new("/proc/self/exe"), &self.plugin, Limits::default())?;
+        let planner = Planner::start(&install::planner()?, &self.plugin, Limits::default())?;
         Ok(Started { flavor: self, planner, granted })
     }
 

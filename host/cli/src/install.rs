@@ -9,6 +9,11 @@ pub(crate) fn monitor() -> Result<PathBuf, Failure> {
     program("monitor")
 }
 
+/// The static program in which plugins run.
+pub(crate) fn planner() -> Result<PathBuf, Failure> {
+    program("planner")
+}
+
 /// The compiler of plugins.
 pub(crate) fn compiler() -> Result<PathBuf, Failure> {
     program("compiler")

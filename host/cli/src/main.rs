@@ -28,11 +28,7 @@ use invocation::Stop;
 use report::{FAILURE, Report, print, say};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os();
-    if words.next().is_some_and(|name| name == rkt_planner::PROGRAM_NAME) {
-        return rkt_planner::run_caged();
-    }
-    let words: Vec<_> = words.collect();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
     match invocation::understand(&words) {
         Ok(invocation) => commands::execute(invocation),
         Err(stop) => stopped(&stop),

@@ -14,11 +14,7 @@ use crate::load::Code;
 use crate::message::{self, FactAnswer, LONGEST_REQUEST, LastReply, Reply, Request, Start};
 use crate::run::Ready;
 
-/// The name (`argv[0]`) by which a program is asked to be a planner: its `main` then does nothing but
-/// return what [`run_caged`] returns.
-pub const PROGRAM_NAME: &str = "rkt-planner";
-
-/// Runs one plugin for one pod, in a cage. For the first line of `main`, before any thread.
+/// Runs one plugin for one pod, in a cage: the whole of the planner program, before any thread.
 ///
 /// It speaks with the process that started it ([`Planner`](crate::Planner)) and does nothing that a
 /// person would see; the exit code is zero if and only if a reply was sent.

@@ -85,7 +85,7 @@ fn compile(name: &str, component: &[u8], compiler: &Path) -> Result<Vec<u8>, Ins
     let deadline = Instant::now() + TIME;
     let input = memfd::sealed(name, component).map_err(|error| start(error.into()))?;
     let (socket, theirs) = UnixStream::pair().map_err(start)?;
-    let mut process = Process::start(compiler, "rkt-compiler", input, theirs.into()).map_err(start)?;
+    let mut process = Process::start(compiler, input, theirs.into()).map_err(start)?;
     let mut output = Vec::new();
     let read = Until { socket: &socket, deadline }.take(MAX_ARTIFACT).read_to_end(&mut output);
     if read.is_err() {

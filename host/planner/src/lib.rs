@@ -2,9 +2,9 @@
 //! code is loaded.
 //!
 //! [`Planner::start`] starts such a process, [`Planner::plan`] asks it for a plan. The process is the
-//! same program, which calls [`run_caged`] when it is called [`PROGRAM_NAME`]. What comes out is a
-//! plan as it was spoken; `rkt-plan` checks it. What must never be here: anything that changes the
-//! host, or that believes a plan.
+//! planner program, which does nothing but [`run_caged`]. What comes out is a plan as it was spoken;
+//! `rkt-plan` checks it. What must never be here: anything that changes the host, or that believes a
+//! plan.
 //!
 //! [`cage`], [`engine`] and [`artifact`] are shared with the compiler program.
 
@@ -28,7 +28,7 @@ mod process;
 mod refusal;
 mod run;
 
-pub use child::{PROGRAM_NAME, run_caged};
+pub use child::run_caged;
 pub use error::{End, Error};
 pub use failure::Failure;
 pub use install::{InstallError, install};

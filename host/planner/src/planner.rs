@@ -10,7 +10,6 @@ use rkt_plan::{Plan, Pod};
 use rkt_sys::memfd;
 use rkt_sys::pidfd::Exit;
 
-use crate::child::PROGRAM_NAME;
 use crate::error::{End, Error};
 use crate::limits::Limits;
 use crate::message::{self, FactAnswer, LONGEST_REPLY, LastReply, ReadError, Reply, Request, Start};
@@ -46,8 +45,8 @@ pub struct Planner {
 impl Planner {
     /// Starts a plugin's process and returns at once.
     ///
-    /// `program` is one that becomes a planner where it is called [`PROGRAM_NAME`]: rkt itself, by
-    /// `/proc/self/exe`. It gets no environment, and no descriptor but a socket and the code.
+    /// `program` is the planner program. It gets no arguments, no environment, and no descriptor but a
+    /// socket and the code.
     ///
     /// # Errors
     /// The system has no room for another process.
@@ -57,7 +56,7 @@ impl Planner {
         // A few bytes into an empty socket: this waits for nobody.
         message::write(&socket, &Start(limits.clone())).map_err(start)?;
         let code = memfd::sealed(plugin.name(), plugin.code()).map_err(|error| start(error.into()))?;
-        let process = Process::start(program, PROGRAM_NAME, theirs.into(), code).map_err(start)?;
+        let process = Process::start(program, theirs.into(), code).map_err(start)?;
         Ok(Self { plugin: plugin.name().to_owned(), limits, socket, process })
     }
 

@@ -4,7 +4,6 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,11 +22,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program by a name of its own, without arguments and environment, with these two
-    /// descriptors, and no other but one for errors that leads nowhere.
-    pub(crate) fn start(program: &Path, name: &str, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
-        let child =
-            Command::new(program).arg0(name).env_clear().stdin(input).stdout(output).stderr(Stdio::null()).spawn()?;
+    /// Starts a program without arguments and environment, with these two descriptors, and no other
+    /// but one for errors that leads nowhere.
+    pub(crate) fn start(program: &Path, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
+        let child = Command::new(program).env_clear().stdin(input).stdout(output).stderr(Stdio::null()).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a pid");
         // Not waited for yet, so the pid is still the child's.
         Ok(Self { child: Some(PidFd::open(pid)?) })

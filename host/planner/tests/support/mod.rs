@@ -53,9 +53,9 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
 }
 
-/// The program that is a planner: `examples/planner.rs`.
+/// The planner program.
 pub fn program() -> PathBuf {
-    built("release/examples/planner")
+    PathBuf::from(env!("CARGO_BIN_EXE_rkt-planner"))
 }
 
 /// The program that plays a planner taken over: `examples/evil.rs`.

@@ -1,0 +1,15 @@
+//! The planner program: runs one plugin for one pod, in a cage, and ends.
+//!
+//! A program of its own, small and static, because one is started for every pod: that takes a third
+//! less time than starting rkt, of which it needs nothing, and rkt itself contains no engine.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+/// The C library of static programs allocates slowly, and an engine that starts does little else.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+fn main() -> ExitCode {
+    rkt_planner::run_caged()
+}
