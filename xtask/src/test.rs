@@ -25,6 +25,10 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(leftovers().arg("save").arg(&before))
     })?;
     step("the tests", || shell::run(&mut tests(tree)))?;
+    step("the tests of the compiler", || {
+        let package = ["test", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
+        shell::run(tree.cargo().args(package).arg(tree.target("compiler")))
+    })?;
     step("the host after the tests: as it was", || shell::run(leftovers().arg("compare").arg(&before)))
 }
 
