@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rkt_plan::{App, Asked, Credentials, Origin, Pod};
 use rkt_planner::{Facts, Limits, Planner, Plugin};
-use rkt_tests::{binary, built};
+use rkt_tests::{built, companions};
 use serde::Serialize;
 
 use crate::Result;
@@ -44,7 +44,7 @@ pub(crate) fn shares(rounds: usize) -> Result<BTreeMap<&'static str, Share>> {
 fn share(flavor: &str, rounds: usize) -> Result<Share> {
     // Compiled plugins are a part of the program, and there for as long as it is.
     let artifact = fs::read(built(&format!("rkt/flavors/{flavor}.artifact")))?.leak();
-    let program = binary();
+    let program = companions().join("planner");
     let pod = pod();
     let runs = (0..rounds).map(|_| run(flavor, artifact, &program, &pod)).collect::<Result<Vec<_>>>()?;
     let median = |part: fn(&[Duration; 3]) -> Duration| {

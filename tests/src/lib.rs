@@ -14,7 +14,7 @@ mod wait;
 
 use std::path::Path;
 
-pub use rkt::{FLAVORS, Output, PREFIX, Rkt, Running, binary, built};
+pub use rkt::{FLAVORS, Output, PREFIX, Rkt, Running, binary, built, companions};
 pub use wait::{DEADLINE, wait_for, wait_until};
 
 /// The root of the workspace.

@@ -29,6 +29,16 @@ pub fn binary() -> PathBuf {
     std::env::var_os("RKT_TEST_BIN").map_or_else(|| built("rkt/bin/rkt").into(), PathBuf::from)
 }
 
+/// Where the program under test has its other programs.
+///
+/// # Panics
+/// It is not installed in a `bin` with a `libexec` beside it.
+pub fn companions() -> PathBuf {
+    let binary = binary();
+    let prefix = binary.parent().and_then(Path::parent).expect("the program is in a directory `bin`");
+    prefix.join("libexec/rkt")
+}
+
 /// The path of something that `cargo xtask build` or `cargo xtask test` makes, by its path in cargo's
 /// target directory.
 ///

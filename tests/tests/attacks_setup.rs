@@ -8,14 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rkt_tests::{FLAVORS, Rkt, binary, images};
+use rkt_tests::{FLAVORS, Rkt, binary, companions, images};
 
 /// The programs of rkt that are installed, with all of their bytes.
 fn programs() -> Vec<(PathBuf, Vec<u8>)> {
-    let bin = binary();
-    let other = bin.parent().unwrap().parent().unwrap().join("libexec/rkt");
-    let files = fs::read_dir(other).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    files.chain([bin.clone()]).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    let others = fs::read_dir(companions()).unwrap().map(|entry| entry.unwrap().path());
+    others.chain([binary()]).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 #[test]
