@@ -104,20 +104,29 @@ fn in_short(error: &(dyn Error + 'static)) -> String {
         innermost = Some(cause);
         next = cause.source();
     }
-    innermost.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+    innermost.map_or_else(|| plainly(error), |cause| format!("{error}: {}", plainly(cause)))
 }
 
 /// Each level on a line, the inner ones farther to the right.
 fn levels(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = plainly(error);
     let mut depth = 1;
     let mut next = error.source();
     while let Some(cause) = next {
-        write!(text, "\n{:width$}└─{cause}", "", width = depth * 2).expect("text takes all");
+        write!(text, "\n{:width$}└─{}", "", plainly(cause), width = depth * 2).expect("text takes all");
         depth += 1;
         next = cause.source();
     }
     text
+}
+
+/// An error in words. The kernel's number of it, which the standard library adds, tells people nothing.
+pub(crate) fn plainly(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) if text.ends_with(')') => text[..end].to_owned(),
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -134,5 +143,6 @@ mod tests {
         assert_eq!(in_short(&chain), "outer: inner");
         assert_eq!(levels(&chain), "outer\n  └─middle\n    └─inner");
         assert_eq!(in_short(&Level("alone", None)), "alone");
+        assert_eq!(in_short(&Level("no", Some(Box::new(Level("gone (os error 2)", None))))), "no: gone");
     }
 }

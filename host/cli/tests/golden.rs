@@ -116,11 +116,11 @@ fn mistakes_are_told_once_with_the_command_and_code_254() {
         ("fetch none.aci", "! fetch: signature verification of \"none.aci\" is required, "),
         (
             "--insecure-options=image fetch none.aci",
-            "! fetch: cannot open image file \"none.aci\": No such file or directory (os error 2)\n= 254",
+            "! fetch: cannot open image file \"none.aci\": No such file or directory\n= 254",
         ),
         (
             "--insecure-options=image --debug fetch none.aci",
-            "! fetch: cannot open image file \"none.aci\"\n!   └─No such file or directory (os error 2)\n= 254",
+            "! fetch: cannot open image file \"none.aci\"\n!   └─No such file or directory\n= 254",
         ),
         ("plan --stage1=nothing none.aci", "! plan: there is no flavor \"nothing\"\n"),
     ] {

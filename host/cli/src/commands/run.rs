@@ -14,7 +14,7 @@ use crate::arguments::{PodFlags, Run};
 use crate::escape::cell;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
-use crate::report::Failure;
+use crate::report::{Failure, plainly};
 use crate::values::Network;
 use crate::{install, request};
 
@@ -58,7 +58,7 @@ fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
 /// Written before the pod is prepared, so that whoever started it can remove what a failure leaves.
 fn save_uuid(pod: &NewPod, file: &Path) -> Result<(), Failure> {
     let saved = fs::write(file, pod.uuid().to_string());
-    saved.map_err(|error| Failure::said(format!("cannot write the UUID to {}: {error}", file.display())))
+    saved.map_err(|error| Failure::said(format!("cannot write the UUID to {}: {}", file.display(), plainly(&error))))
 }
 
 pub(super) fn waivers(flags: &PodFlags) -> Waivers {

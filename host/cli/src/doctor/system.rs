@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Answer, Finding};
+use crate::report::plainly;
 
 pub(super) fn examine() -> Vec<Finding> {
     vec![
@@ -41,7 +42,7 @@ fn machined() -> Answer {
     }
     match UnixStream::connect(BUS) {
         Ok(_) => Answer::Yes("can be started by the system's bus".to_owned()),
-        Err(error) => Answer::No(format!("{BUS}: {error}")),
+        Err(error) => Answer::No(format!("{BUS}: {}", plainly(&error))),
     }
 }
 
@@ -50,7 +51,7 @@ fn kvm() -> Answer {
     const DEVICE: &str = "/dev/kvm";
     match File::options().read(true).write(true).open(DEVICE) {
         Ok(_) => Answer::Yes(format!("{DEVICE} can be opened")),
-        Err(error) => Answer::No(format!("{DEVICE}: {error}")),
+        Err(error) => Answer::No(format!("{DEVICE}: {}", plainly(&error))),
     }
 }
 
@@ -74,7 +75,7 @@ fn nftables() -> Answer {
 
 fn security_modules() -> Answer {
     match fs::read_to_string("/sys/kernel/security/lsm") {
-        Err(error) => Answer::Unknown(format!("/sys/kernel/security/lsm: {error}")),
+        Err(error) => Answer::Unknown(format!("/sys/kernel/security/lsm: {}", plainly(&error))),
         Ok(list) => {
             let labels = ["selinux", "apparmor", "smack"];
             let found = list.trim().split(',').any(|name| labels.contains(&name));
@@ -90,7 +91,7 @@ fn security_modules() -> Answer {
 /// Runs a program; the first line that it says.
 fn program(name: &str, arguments: &[&str]) -> Answer {
     match Command::new(name).args(arguments).stdin(Stdio::null()).output() {
-        Err(error) => Answer::No(format!("{name}: {error}")),
+        Err(error) => Answer::No(format!("{name}: {}", plainly(&error))),
         Ok(output) if output.status.success() => {
             Answer::Yes(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or(name).to_owned())
         }
