@@ -24,7 +24,11 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(tree.cargo().args(["build", "--release", "--locked", "--package", "rkt-tests", "--bins"]))?;
         shell::run(leftovers().arg("save").arg(&before))
     })?;
-    step("the tests", || shell::run(&mut tests(tree)))?;
+    step("the tests", || {
+        shell::run(&mut tests(tree))?;
+        let compiler = ["test", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
+        shell::run(tree.cargo().args(compiler).arg(tree.target("compiler")))
+    })?;
     step("the tests of the compiler", || {
         let package = ["test", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
         shell::run(tree.cargo().args(package).arg(tree.target("compiler")))
@@ -55,7 +59,8 @@ pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     shell::run(tree.cargo().args(package).args(arguments))
 }
 
-/// All tests but those of the compiler: it is built by itself, so that its engine stays its own.
+/// All tests but those of the compiler: it is built and tested by itself, so that its engine stays its
+/// own.
 fn tests(tree: &Tree) -> Command {
     let mut cargo = tree.cargo();
     cargo.args(["test", "--release", "--locked", "--workspace", "--exclude", "rkt-compiler", "--no-fail-fast"]);

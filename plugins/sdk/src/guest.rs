@@ -99,7 +99,9 @@ fn speak(plan: &Plan, builder: &plans::Plan) {
     }
     for (app, words) in &plan.apps {
         let builder = builder.app(app);
-        words.iter().for_each(|word| speak_of_app(word, &builder));
+        for word in words {
+            speak_of_app(word, &builder);
+        }
     }
 }
 
