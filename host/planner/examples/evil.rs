@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             wait();
         }
         ("spin", _) => wait(),
+        ("deaf", _) => spin(),
         ("execute", _) => execute(),
         ("eat", _) => eat(),
         _ => return ExitCode::FAILURE,
@@ -69,7 +70,11 @@ fn send(mut bytes: &[u8]) {
 fn wait() {
     let mut buffer = [0; 4096];
     while rustix::io::read(rustix::stdio::stdin(), &mut buffer).is_ok_and(|read| read > 0) {}
-    // Nobody can sleep in a cage.
+    spin();
+}
+
+/// Does nothing for ever; nobody can sleep in a cage.
+fn spin() -> ! {
     loop {
         std::hint::spin_loop();
     }

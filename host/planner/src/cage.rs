@@ -8,7 +8,7 @@ use std::error::Error;
 
 use landlock::{ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, Scope};
 use rkt_sys::{capability, process};
-use rustix::process::{Gid, Resource, Uid, getpid, getuid};
+use rustix::process::{Gid, Resource, Uid, geteuid, getpid};
 
 mod calls;
 
@@ -70,7 +70,7 @@ impl Cage {
 /// Where we are root: becomes a user that nobody is, with no group but its own. The capabilities go in
 /// any case.
 fn drop_identity() -> Result<(), CageError> {
-    if getuid().is_root() {
+    if geteuid().is_root() {
         let own = FIRST_USER + getpid().as_raw_nonzero().get().unsigned_abs();
         process::set_groups(&[]).map_err(failed("leave groups"))?;
         become_user(own)

@@ -8,7 +8,6 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use crate::artifact::{Artifact, digest};
 use crate::engine;
 use crate::error::End;
 use crate::plugin::{MAX_COMPONENT, Plugin, PluginError};
-use crate::process::{Process, Until, unexpected};
+use crate::process::{Process, Until, sockets, unexpected};
 use crate::refusal::Refusal;
 
 /// Time for compiling. The compiler's processor time is limited too; this ends one that sleeps.
@@ -42,18 +41,16 @@ pub fn install(name: &str, component: impl Read, cache: &Path, compiler: &Path) 
     let digest = digest(&component);
     let file = file_name(&digest);
     if let Some(kept) = Cache::open(cache).ok().and_then(|cache| cache.read(&file).ok())
-        && is_for(&kept, &digest)
+        && let Some(artifact) = of_component(&kept, &digest)
     {
-        return Plugin::installed(name, &kept).map_err(InstallError::Plugin);
+        return Plugin::installed(name, artifact).map_err(InstallError::Plugin);
     }
-    let artifact = compile(name, &component, compiler)?;
-    if !is_for(&artifact, &digest) {
-        return Err(InstallError::Foreign { plugin: name.to_owned() });
-    }
-    if let Err(error) = keep(cache, &file, &artifact) {
+    let made = compile(name, &component, compiler)?;
+    let artifact = of_component(&made, &digest).ok_or_else(|| InstallError::Foreign { plugin: name.to_owned() })?;
+    if let Err(error) = keep(cache, &file, &made) {
         tracing::debug!(plugin = name, %error, "the compiled plugin is not kept");
     }
-    Plugin::installed(name, &artifact).map_err(InstallError::Plugin)
+    Plugin::installed(name, artifact).map_err(InstallError::Plugin)
 }
 
 fn read(name: &str, component: impl Read) -> Result<Vec<u8>, InstallError> {
@@ -68,9 +65,9 @@ fn read(name: &str, component: impl Read) -> Result<Vec<u8>, InstallError> {
     Ok(bytes)
 }
 
-/// Whether these bytes are whole and came of this component.
-fn is_for(artifact: &[u8], digest: &str) -> bool {
-    Artifact::read_verified(artifact).is_ok_and(|artifact| artifact.header.component == digest)
+/// The artifact in these bytes, where it is whole and came of this component.
+fn of_component<'a>(bytes: &'a [u8], digest: &str) -> Option<Artifact<'a>> {
+    Artifact::read_verified(bytes).ok().filter(|artifact| artifact.header.component == digest)
 }
 
 fn file_name(digest: &str) -> String {
@@ -83,8 +80,8 @@ fn compile(name: &str, component: &[u8], compiler: &Path) -> Result<Vec<u8>, Ins
     let start = |cause| InstallError::Start { compiler: compiler.to_owned(), cause };
     let ended = |end| InstallError::Ended { plugin: name.to_owned(), end };
     let deadline = Instant::now() + TIME;
-    let input = memfd::sealed(name, component).map_err(|error| start(error.into()))?;
-    let (socket, theirs) = UnixStream::pair().map_err(start)?;
+    let input = memfd::sealed("rkt-component", component).map_err(|error| start(error.into()))?;
+    let (socket, theirs) = sockets().map_err(start)?;
     let mut process = Process::start(compiler, input, theirs.into()).map_err(start)?;
     let mut output = Vec::new();
     let read = Until { socket: &socket, deadline }.take(MAX_ARTIFACT).read_to_end(&mut output);

@@ -14,7 +14,7 @@ use crate::error::{End, Error};
 use crate::limits::Limits;
 use crate::message::{self, FactAnswer, LONGEST_REPLY, LastReply, ReadError, Reply, Request, Start};
 use crate::plugin::Plugin;
-use crate::process::{Process, Until, unexpected};
+use crate::process::{Process, Until, sockets, unexpected};
 
 /// Answers plugins' questions about the host. The contract lists them (`wit/facts.wit`).
 pub trait Facts {
@@ -52,10 +52,10 @@ impl Planner {
     /// The system has no room for another process.
     pub fn start(program: &Path, plugin: &Plugin, limits: Limits) -> Result<Self, Error> {
         let start = |cause| Error::Start { plugin: plugin.name().to_owned(), cause };
-        let (socket, theirs) = UnixStream::pair().map_err(start)?;
+        let (socket, theirs) = sockets().map_err(start)?;
         // A few bytes into an empty socket: this waits for nobody.
         message::write(&socket, &Start(limits.clone())).map_err(start)?;
-        let code = memfd::sealed(plugin.name(), plugin.code()).map_err(|error| start(error.into()))?;
+        let code = memfd::sealed("rkt-plugin", plugin.code()).map_err(|error| start(error.into()))?;
         let process = Process::start(program, theirs.into(), code).map_err(start)?;
         Ok(Self { plugin: plugin.name().to_owned(), limits, socket, process })
     }
@@ -93,8 +93,8 @@ impl Planner {
         facts: &dyn Facts,
         deadline: Instant,
     ) -> Result<(), Error> {
-        if asked.len() >= self.limits.questions {
-            return Err(self.malformed(format!("more than {} questions", self.limits.questions)));
+        if asked.len() >= self.limits.questions || name.len() > self.limits.text {
+            return Err(self.malformed("more or longer questions than are allowed".to_owned()));
         }
         let answer = asked.entry(name).or_insert_with_key(|name| facts.fact(name)).clone();
         message::write(self.until(deadline), &FactAnswer(answer)).map_err(|cause| self.silent(&cause, deadline))

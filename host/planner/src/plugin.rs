@@ -30,10 +30,8 @@ impl Plugin {
         Self::new(name, artifact.header, Cow::Borrowed(artifact.code))
     }
 
-    /// A plugin from an artifact that lay outside the program, its code checked against its digest.
-    pub(crate) fn installed(name: &str, artifact: &[u8]) -> Result<Self, PluginError> {
-        let artifact = Artifact::read_verified(artifact)
-            .map_err(|cause| PluginError::Artifact { plugin: name.to_owned(), cause })?;
+    /// A plugin from an artifact that lay outside the program, and was verified.
+    pub(crate) fn installed(name: &str, artifact: Artifact<'_>) -> Result<Self, PluginError> {
         Self::new(name, artifact.header, Cow::Owned(artifact.code.to_vec()))
     }
 

@@ -74,33 +74,46 @@ fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// A socket that is read and written until a point in time, however slowly the other side drips.
+/// A pair of sockets: ours, which never waits by itself, and one for a process.
+pub(crate) fn sockets() -> io::Result<(UnixStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((ours, theirs))
+}
+
+/// Our socket, read and written until a point in time, however slowly the other side drips.
 pub(crate) struct Until<'s> {
     pub(crate) socket: &'s UnixStream,
     pub(crate) deadline: Instant,
 }
 
 impl Until<'_> {
-    fn wait_for(&self, flags: PollFlags) -> io::Result<()> {
-        let mut sockets = [PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
-        match poll(&mut sockets, Some(time_left(self.deadline)))? {
-            0 => Err(io::ErrorKind::TimedOut.into()),
-            _ => Ok(()),
+    /// Does what would wait, as soon as it does not.
+    fn when(&self, flags: PollFlags, mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            let mut sockets = [PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
+            if poll(&mut sockets, Some(time_left(self.deadline)))? == 0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match act() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
         }
     }
 }
 
 impl Read for Until<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::IN)?;
-        self.socket.read(buffer)
+        let mut socket = self.socket;
+        self.when(PollFlags::IN, || socket.read(buffer))
     }
 }
 
 impl Write for Until<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::OUT)?;
-        self.socket.write(buffer)
+        let mut socket = self.socket;
+        self.when(PollFlags::OUT, || socket.write(buffer))
     }
 
     fn flush(&mut self) -> io::Result<()> {

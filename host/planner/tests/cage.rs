@@ -8,6 +8,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rkt_plan::Pod;
 use rkt_planner::artifact::{Artifact, Header, digest};
 use rkt_planner::{End, Error, Facts, Limits, Planner, Plugin, engine};
 use support::{Answers, evil, pod};
@@ -49,6 +50,10 @@ const X32: libc::c_long = 0x4000_0000;
 
 /// What the taken over process is to do travels as its code.
 fn plan(what: &str, limits: Limits, facts: &dyn Facts) -> Result<rkt_planner::Planned, Error> {
+    plan_pod(what, &pod(&["a"]), limits, facts)
+}
+
+fn plan_pod(what: &str, pod: &Pod, limits: Limits, facts: &dyn Facts) -> Result<rkt_planner::Planned, Error> {
     let header = Header {
         component: digest(b""),
         contract: "0.1.0".to_owned(),
@@ -58,7 +63,7 @@ fn plan(what: &str, limits: Limits, facts: &dyn Facts) -> Result<rkt_planner::Pl
     };
     let artifact = Artifact { header, code: what.as_bytes() }.to_bytes();
     let plugin = Plugin::embedded("evil", artifact.leak()).unwrap();
-    Planner::start(&evil(), &plugin, limits).unwrap().plan(&pod(&["a"]), facts)
+    Planner::start(&evil(), &plugin, limits).unwrap().plan(pod, facts)
 }
 
 fn end_of(what: &str, limits: Limits) -> End {
@@ -160,6 +165,19 @@ fn a_process_that_hangs_is_killed_in_time() {
         assert_eq!(end_of(what, quick()), End::Hang { limit: quick().time }, "{what}");
         assert!(start.elapsed() < Duration::from_secs(5));
     }
+}
+
+#[test]
+fn a_process_that_does_not_listen_holds_nobody_up() {
+    let mut pod = pod(&["a"]);
+    // More than a socket holds.
+    pod.settings.insert("much".to_owned(), "x".repeat(4 << 20));
+    let start = Instant::now();
+    match plan_pod("deaf", &pod, quick(), &Answers::default()) {
+        Err(Error::Ended { end: End::Hang { .. }, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
