@@ -93,7 +93,6 @@ impl Stage {
         let (host, unified) = (Surroundings::Host, Surroundings::UnifiedControlGroups);
         let root = self.path("root");
         let bundle = self.path("bundle");
-        let (crun, runc) = (self.path("crun"), self.path("runc"));
         vec![
             Contestant { name: "rkt fly", words: self.rkt("fly", &[]), surroundings: host },
             Contestant { name: "rkt container", words: self.rkt("container", &[]), surroundings: host },
@@ -104,12 +103,8 @@ impl Stage {
                 format!("/usr/bin/bwrap --unshare-all --bind {root} / --dev /dev --proc /proc --tmpfs /tmp /bin/true"),
             ),
             // One id serves again and again, since each run is over before the next.
-            contestant(
-                "crun",
-                unified,
-                format!("/usr/bin/crun --cgroup-manager=disabled --root={crun} run --bundle={bundle} bench"),
-            ),
-            contestant("runc", unified, format!("/usr/sbin/runc --root={runc} run --bundle={bundle} bench")),
+            contestant("crun", unified, format!("/usr/bin/crun --cgroup-manager=disabled run --bundle={bundle} bench")),
+            contestant("runc", unified, format!("/usr/sbin/runc run --bundle={bundle} bench")),
             contestant(
                 "systemd-nspawn",
                 host,

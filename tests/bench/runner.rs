@@ -14,8 +14,9 @@ use crate::Result;
 pub(crate) enum Surroundings {
     /// The host as it is.
     Host,
-    /// A mount namespace in which control groups are the unified hierarchy only: on a host that has
-    /// both, crun refuses to run and runc makes a group in each.
+    /// A mount namespace in which control groups are the unified hierarchy only, and `/run` is in memory,
+    /// as on most hosts: where there are both kinds of control groups crun refuses to run and runc makes
+    /// a group in each; where `/run` is on a disk their state is.
     UnifiedControlGroups,
 }
 
@@ -78,6 +79,7 @@ pub(crate) fn serve(surroundings: &str) -> Result<()> {
     if surroundings == "unified" {
         must(Command::new("umount").args(["--recursive", "/sys/fs/cgroup"]))?;
         must(Command::new("mount").args(["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]))?;
+        must(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]))?;
     }
     let mut answers = io::stdout().lock();
     for request in io::stdin().lock().lines() {
