@@ -66,8 +66,8 @@ pub enum Failure {
         /// Words.
         limit: usize,
     },
-    /// One text is too long.
-    #[error("the word `{word}` of its plan has a text of more than {limit} bytes")]
+    /// One word, or its refusal of the pod, is too long.
+    #[error("the texts of one `{word}` have more than {limit} bytes")]
     Text {
         /// The word's name in the contract.
         word: String,

@@ -13,7 +13,7 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes of linear memory, at most [`engine::MEMORY`].
     pub memory: u64,
-    /// Entries of all tables.
+    /// Entries of one table, of which there may be eight.
     pub table_entries: usize,
     /// Words of a plan.
     pub words: usize,

@@ -44,8 +44,13 @@ impl Ready {
     pub(crate) fn plan(mut self, pod: Pod) -> Result<Result<Plan, Problem>, Failure> {
         self.store.data_mut().session.begin(pod);
         let outcome = self.plugin.call_plan(&mut self.store, Resource::new_own(0), Resource::new_own(0));
-        let outcome = outcome.map_err(|error| failure(&error, &self.limits))?;
-        Ok(outcome.map(|()| self.store.into_data().session.into_plan()))
+        match outcome.map_err(|error| failure(&error, &self.limits))? {
+            Ok(()) => Ok(Ok(self.store.into_data().session.into_plan())),
+            Err(problem) if problem.message.len() + problem.hint.as_ref().map_or(0, String::len) > self.limits.text => {
+                Err(Failure::Text { word: "problem".to_owned(), limit: self.limits.text })
+            }
+            Err(problem) => Ok(Err(problem)),
+        }
     }
 }
 
@@ -113,9 +118,9 @@ fn failure(error: &Error, limits: &Limits) -> Failure {
     }
 }
 
-/// The innermost function that has a name.
+/// The innermost function that has a name, as its author wrote it.
 fn function(error: &Error) -> Option<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>()?;
     let name = backtrace.frames().iter().find_map(|frame| frame.func_name())?;
-    Some(name.chars().take(200).collect())
+    Some(format!("{:#}", rustc_demangle::demangle(name)).chars().take(200).collect())
 }

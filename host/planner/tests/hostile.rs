@@ -125,6 +125,19 @@ fn p1_a_long_text_is_refused() {
 }
 
 #[test]
+fn p1_a_long_refusal_is_refused() {
+    // A result at 1024: `err`, a message of 94320 bytes (which are text), no hint.
+    let failure = failure(
+        "(i32.store8 (i32.const 1024) (i32.const 1))
+         (i32.store (i32.const 1032) (i32.const 94320))
+         (call $drop-pod (local.get $pod))
+         (call $drop-plan (local.get $plan))
+         (return (i32.const 1024))",
+    );
+    assert_eq!(failure, Failure::Text { word: "problem".to_owned(), limit: 65536 });
+}
+
+#[test]
 fn p1_many_texts_are_refused_together() {
     let failure = failure("(loop $more (call $note (local.get $plan) (i32.const 0) (i32.const 60000)) (br $more))");
     assert_eq!(failure, Failure::Texts { limit: 1 << 20 });
