@@ -62,8 +62,10 @@ fn read_only_holds_for_what_is_mounted_below_too() {
 
 #[test]
 fn a_file_and_an_empty_place_are_bound_and_apps_share_the_place() {
-    let mut pod =
-        TestPod::isolated(&["cat /etc/new/name; echo shared > /run/x/file", "while ! grep -s shared /run/x/file; do :; done"]);
+    let mut pod = TestPod::isolated(&[
+        "cat /etc/new/name; echo shared > /run/x/file",
+        "while ! grep -s shared /run/x/file; do :; done",
+    ]);
     let file = pod.path().join("name");
     fs::write(&file, "content\n").unwrap();
     let source = Place::Host(file.to_str().unwrap().to_owned());
