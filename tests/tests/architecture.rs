@@ -1,4 +1,5 @@
 //! The rules of the house, as `ARCHITECTURE.md` states them, held over the whole tree.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs;
