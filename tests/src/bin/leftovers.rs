@@ -8,7 +8,8 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::{env, fs};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use rkt_tests::leftovers::Snapshot;
 
@@ -32,7 +33,7 @@ fn save(file: &str) -> Result<ExitCode, Box<dyn Error>> {
 
 fn compare(file: &str) -> Result<ExitCode, Box<dyn Error>> {
     let before: Snapshot = serde_json::from_str(&fs::read_to_string(file)?)?;
-    let left = before.left_in(&Snapshot::take());
+    let left = what_stays(&before);
     if left.is_empty() {
         println!("nothing is left on the host: no mount, link, control group, process, namespace or directory");
         return Ok(ExitCode::SUCCESS);
@@ -42,4 +43,16 @@ fn compare(file: &str) -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("  {thing}");
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// What is there in the end. The kernel takes namespaces down some time after their last process.
+fn what_stays(before: &Snapshot) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = before.left_in(&Snapshot::take());
+        if left.is_empty() || Instant::now() > deadline {
+            return left;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
