@@ -42,9 +42,7 @@ pub(crate) fn lint(tree: &Tree) -> Result<(), Failure> {
         let compiler = ["clippy", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
         shell::run(tree.cargo().args(compiler).arg(tree.target("compiler")).args(strict))
     })?;
-    step("dependencies", || {
-        shell::run(tree.cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
-    })
+    step("dependencies", || shell::run(tree.cargo().args(["deny", "check", "bans", "licenses", "sources"])))
 }
 
 /// Measures rkt against its peers.
