@@ -1,7 +1,7 @@
 //! The planner program: runs one plugin for one pod, in a cage, and ends.
 //!
 //! A program of its own, small and static, because one is started for every pod: that takes a third
-//! less time than starting rkt, of which it needs nothing, and rkt itself contains no engine.
+//! less time than starting rkt, of which it needs nothing. rkt never runs the engine.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
