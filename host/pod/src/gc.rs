@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
-use rkt_sys::lock::Lock;
+use rkt_sys::lock::{self, Lock};
 use rkt_sys::remove::remove_tree;
 use rustix::fs::Dir;
 
@@ -200,7 +200,7 @@ fn lock(pod: &Pod) -> io::Result<Option<Lock>> {
         if let Some(lock) = Lock::try_exclusive(open()?)? {
             return Ok(Some(lock));
         }
-        if Lock::try_shared(open()?)?.is_none() {
+        if lock::is_held(open()?.as_fd())? {
             return Ok(None);
         }
         std::thread::yield_now();

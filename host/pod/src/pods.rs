@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
+use rkt_sys::lock;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::new::NewPod;
@@ -94,7 +95,7 @@ impl Pods {
                 Err(Errno::NOENT) => {}
                 Err(cause) => return Err(failed(cause.into())),
                 Ok(directory) => {
-                    let locked = is_locked(&directory).map_err(|cause| failed(cause.into()))?;
+                    let locked = lock::is_held(directory.as_fd()).map_err(|error| failed(error.into()))?;
                     return Ok(Some(Pod::new(uuid, stage, State::of(stage, locked), path, directory)));
                 }
             }
@@ -138,16 +139,6 @@ impl Pods {
             uuids.extend(name.file_name().to_str().ok().and_then(|name| name.parse::<Uuid>().ok()));
         }
         Ok(uuids)
-    }
-}
-
-/// Whether somebody holds the pod. For a moment this shares the lock, so that it waits for nobody and
-/// keeps out only those who remove pods, and who know of it.
-fn is_locked(directory: &OwnedFd) -> rustix::io::Result<bool> {
-    match flock(directory, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => flock(directory, FlockOperation::Unlock).map(|()| false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(cause) => Err(cause),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::{Error, Result};
@@ -48,12 +48,6 @@ impl Lock {
         Self::attempt(directory, FlockOperation::NonBlockingLockShared)
     }
 
-    /// Takes over a descriptor that is known to hold a lock: one inherited from the process that
-    /// took it.
-    pub fn from_inherited(directory: OwnedFd) -> Self {
-        Self { directory }
-    }
-
     fn wait(directory: OwnedFd, operation: FlockOperation) -> Result<Self> {
         loop {
             match flock(&directory, operation) {
@@ -86,16 +80,21 @@ impl From<Lock> for OwnedFd {
     }
 }
 
-/// Whether an exclusive lock is held on the directory, by whomever: another descriptor of this
-/// process counts too. For a moment it shares the lock, so that it never waits.
+/// Whether an exclusive lock is held on a directory that was opened for this question, by whomever: another
+/// descriptor of this process counts too. For a moment this shares the lock, so that it waits for nobody
+/// and keeps out only those who try for it just then.
+///
+/// The descriptor's own open file description must hold no lock: it would be given up (`flock(2)`).
 ///
 /// # Errors
-/// Where the directory cannot be opened for reading.
+/// Where the kernel refuses, which it does for want of memory only.
 pub fn is_held(directory: BorrowedFd<'_>) -> Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let own = rustix::fs::openat(directory, c".", flags, Mode::empty())
-        .map_err(Error::on("open", "a directory to ask for its lock"))?;
-    Ok(Lock::try_shared(own)?.is_none())
+    let asked = match flock(directory, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => flock(directory, FlockOperation::Unlock).map(|()| false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(cause) => Err(cause),
+    };
+    asked.map_err(Error::on("flock", "a directory"))
 }
 
 #[cfg(test)]

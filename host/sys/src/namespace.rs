@@ -4,13 +4,11 @@
 //! [`crate::spawn`].
 #![allow(unsafe_code, reason = "unshare(2)")]
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::Pid;
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
-use crate::pidfd::PidFd;
 use crate::{Error, Result};
 
 /// A kind of namespace (`namespaces(7)`).
@@ -122,15 +120,6 @@ pub fn unshare(kinds: Namespaces) -> Result<()> {
         .map_err(Error::on("unshare", kinds))
 }
 
-/// Moves the calling thread into those namespaces of a process (`setns(2)` on a pidfd), all or none.
-///
-/// # Errors
-/// Where the process is gone or the kernel refuses.
-pub fn enter_all_of(process: &PidFd, kinds: Namespaces) -> Result<()> {
-    let kinds_bits = ThreadNameSpaceType::from_bits_retain(kinds.bits());
-    rustix::thread::move_into_thread_name_spaces(process.as_fd(), kinds_bits).map_err(Error::on("setns", kinds))
-}
-
 /// Moves the calling thread into one namespace (`setns(2)`), which must be of that kind.
 ///
 /// # Errors
@@ -149,15 +138,6 @@ pub fn open_own(kind: Namespace) -> Result<OwnedFd> {
     open(&format!("/proc/self/ns/{}", kind.name()))
 }
 
-/// A descriptor of a namespace of another process. The pid must not be reused meanwhile: hold a
-/// pidfd, and ask after this call whether the process still lives.
-///
-/// # Errors
-/// Where the process is gone, may not be looked into, or procfs is not mounted.
-pub fn open_of(process: Pid, kind: Namespace) -> Result<OwnedFd> {
-    open(&format!("/proc/{process}/ns/{}", kind.name()))
-}
-
 /// The number that tells this namespace from all others alive of its kind: the inode.
 ///
 /// # Errors
@@ -173,6 +153,8 @@ fn open(path: &str) -> Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
     use crate::testing::in_child;
 
