@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use crate::shell::{Failure, run, say, step};
 use crate::tree::STATIC_TARGET;
 
-/// For compiling C parts of libraries, and for looking at what was built.
-const FOR_BUILDING: [&str; 1] = ["build-essential"];
+/// For compiling C parts of libraries, those of static programs too.
+const FOR_BUILDING: [&str; 2] = ["build-essential", "musl-tools"];
 
 /// The peers and tools of the tests: shells for images, other runtimes to be measured against, tracing.
 const FOR_TESTS: [&str; 7] =
