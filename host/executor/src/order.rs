@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rkt_plan::{CheckedApp, CheckedPlan, Mount, Namespace, Source};
+use rkt_plan::{Jail, CheckedPlan, Mount, Namespace, Source};
 use rkt_sys::capability::Capabilities;
 use rkt_sys::mount as sys_mount;
 use rkt_sys::namespace::Namespaces;
@@ -40,7 +40,7 @@ pub struct Prepared {
 /// The same of one app.
 #[derive(Debug)]
 pub struct PreparedApp {
-    pub(crate) plan: CheckedApp,
+    pub(crate) plan: Jail,
     pub(crate) command: Command,
     pub(crate) limits: Option<limit::Place>,
     pub(crate) own_cgroup_namespace: bool,
@@ -127,7 +127,7 @@ impl Prepared {
 impl PreparedApp {
     fn new(
         launch: &Launch,
-        app: &CheckedApp,
+        app: &Jail,
         filter: Option<Filter>,
         limits: Option<limit::Place>,
         own_cgroup_namespace: bool,
@@ -162,7 +162,7 @@ impl PreparedApp {
     }
 
     /// What was planned for it.
-    pub fn plan(&self) -> &CheckedApp {
+    pub fn plan(&self) -> &Jail {
         &self.plan
     }
 

@@ -8,14 +8,14 @@ use std::ops::RangeInclusive;
 
 use crate::answer::{Answer, Answered};
 use crate::capability::CapabilitySet;
-use crate::checked::{CheckedApp, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
+use crate::checked::{Jail, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
 use crate::objection::{Objection, Problem, Refusal};
 use crate::path::CleanPath;
 use crate::permission::{Namespace, Permission, Permissions};
 use crate::pod::{Access, App, CapabilityChange, Credentials, LimitKind, Origin, Pod};
 use crate::request::requests;
 use crate::seccomp::SeccompPolicy;
-use crate::word::{AppWord, Place, Plan, Word};
+use crate::word::{JailWord, Place, Plan, Word};
 
 /// Judges a plan for a pod.
 ///
@@ -111,28 +111,28 @@ impl Check<'_> {
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm a word, in one place")]
-    fn app_word(&mut self, asked: &App, word: &AppWord) -> Result<(), Problem> {
+    fn app_word(&mut self, asked: &App, word: &JailWord) -> Result<(), Problem> {
         if !self.draft.apps.contains_key(&asked.name) {
             self.draft.apps.insert(asked.name.clone(), AppDraft::default());
         }
         match word {
-            AppWord::Root { access } => {
+            JailWord::Root { access } => {
                 self.need(Permission::Root)?;
                 set_once(&mut self.draft(asked).root, *access)
             }
-            AppWord::Bind { source, target, access, recursive } => {
+            JailWord::Bind { source, target, access, recursive } => {
                 let source = self.source(asked, source, *access)?;
                 let reach = if *recursive { Reach::Recursive } else { Reach::Single };
                 self.mount(asked, Mount::Bind { source, target: path(target)?, access: *access, reach })
             }
-            AppWord::Mount { kind, target, options } => {
+            JailWord::Mount { kind, target, options } => {
                 let kind = FileSystem::parse(kind).ok_or_else(|| Problem::FileSystem { kind: kind.clone() })?;
                 self.need(Permission::Mount(kind))?;
                 let options = MountOptions::parse(kind, options)
                     .map_err(|option| Problem::Option { kind: kind.name(), option })?;
                 self.mount(asked, Mount::FileSystem { kind, target: path(target)?, options })
             }
-            AppWord::Link { path: at, to } => {
+            JailWord::Link { path: at, to } => {
                 self.need(Permission::Link)?;
                 if to.is_empty() || to.contains('\0') || to.len() > 4095 {
                     return Err(Problem::Text { text: to.clone() });
@@ -145,24 +145,24 @@ impl Check<'_> {
                 links.push(link);
                 Ok(())
             }
-            AppWord::Device { path: at } => {
+            JailWord::Device { path: at } => {
                 let at = below_root(at)?;
                 self.need(Permission::Device(at.clone()))?;
                 add_once(&mut self.draft(asked).devices, at)
             }
-            AppWord::Mask { path: at } => {
+            JailWord::Mask { path: at } => {
                 self.need(Permission::Mask)?;
                 add_once(&mut self.draft(asked).masked, below_root(at)?)
             }
-            AppWord::ReadOnly { path: at } => {
+            JailWord::ReadOnly { path: at } => {
                 self.need(Permission::ReadOnly)?;
                 add_once(&mut self.draft(asked).read_only, below_root(at)?)
             }
-            AppWord::User { credentials } => {
+            JailWord::User { credentials } => {
                 self.need(Permission::User)?;
                 set_once(&mut self.draft(asked).user, credentials.clone())
             }
-            AppWord::Capabilities { names } => {
+            JailWord::Capabilities { names } => {
                 let set = CapabilitySet::from_names(names.iter().map(String::as_str)).map_err(Problem::Capability)?;
                 let beyond = set.minus(the_users_own(asked));
                 if !beyond.is_empty() {
@@ -170,11 +170,11 @@ impl Check<'_> {
                 }
                 set_once(&mut self.draft(asked).capabilities, set)
             }
-            AppWord::NoNewPrivileges => {
+            JailWord::NoNewPrivileges => {
                 self.need(Permission::NoNewPrivileges)?;
                 set_once(&mut self.draft(asked).no_new_privileges, ())
             }
-            AppWord::Seccomp { filter } => {
+            JailWord::Seccomp { filter } => {
                 self.need(Permission::Seccomp)?;
                 let policy = SeccompPolicy::from_filter(filter).map_err(Problem::Seccomp)?;
                 if policy.refuses_nothing() && !the_user_wants_no_filter(asked) {
@@ -182,7 +182,7 @@ impl Check<'_> {
                 }
                 set_once(&mut self.draft(asked).seccomp, policy)
             }
-            AppWord::Limit { what, value } => {
+            JailWord::Limit { what, value } => {
                 self.need(Permission::Limit)?;
                 let kind = LimitKind::ALL
                     .into_iter()
@@ -195,13 +195,13 @@ impl Check<'_> {
                     Some(_) => Err(Problem::Twice),
                 }
             }
-            AppWord::OomScore { adjustment } => {
+            JailWord::OomScore { adjustment } => {
                 self.need(Permission::OomScore)?;
                 in_range("the adjustment", (*adjustment).into(), &(-1000..=1000))?;
                 let adjustment = i16::try_from(*adjustment).expect("the range was just checked");
                 set_once(&mut self.draft(asked).oom_score, adjustment)
             }
-            AppWord::Stdio { mode } => {
+            JailWord::Stdio { mode } => {
                 let mode = Stdio::parse(mode).ok_or_else(|| Problem::Stdio { mode: mode.clone() })?;
                 self.need(Permission::Stdio(mode))?;
                 set_once(&mut self.draft(asked).stdio, mode)
@@ -301,7 +301,7 @@ impl Check<'_> {
         }
     }
 
-    fn finish_app(&mut self, asked: &App) -> Option<CheckedApp> {
+    fn finish_app(&mut self, asked: &App) -> Option<Jail> {
         let Some(draft) = self.draft.apps.remove(&asked.name) else {
             self.object(Some(asked), Problem::Missing { word: "app" });
             return None;
@@ -319,7 +319,7 @@ impl Check<'_> {
         }
         let root = self.required(asked, "root", draft.root)?;
         let user = self.required(asked, "user", draft.user)?;
-        Some(CheckedApp {
+        Some(Jail {
             name: asked.name.clone(),
             root,
             mounts,

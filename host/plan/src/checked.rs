@@ -24,7 +24,7 @@ pub struct CheckedPlan {
     /// The host name to set; none where the host's is shared or the kernel's copy of it kept.
     pub hostname: Option<String>,
     /// In the order of the pod.
-    pub apps: Vec<CheckedApp>,
+    pub apps: Vec<Jail>,
     /// What became of each request.
     pub answers: Vec<Answered>,
     /// The plugin's remarks.
@@ -41,7 +41,7 @@ impl CheckedPlan {
 /// What is done for an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct CheckedApp {
+pub struct Jail {
     /// Its name in the pod.
     pub name: String,
     /// How its image is used as root.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::capability::CapabilitySet;
-use crate::checked::{CheckedApp, CheckedPlan, Mount, MountOptions, Reach, Source};
+use crate::checked::{Jail, CheckedPlan, Mount, MountOptions, Reach, Source};
 use crate::permission::Namespace;
 use crate::pod::{Access, LimitKind};
 use crate::seccomp::SeccompPolicy;
@@ -231,7 +231,7 @@ fn facets(plan: &CheckedPlan) -> Vec<Facet> {
     facets
 }
 
-fn facets_of_app(app: &CheckedApp) -> Vec<Facet> {
+fn facets_of_app(app: &Jail) -> Vec<Facet> {
     let subject = format!("app {}", app.name);
     let facet =
         |aspect, item: String, text: String, measure| Facet { subject: subject.clone(), aspect, item, text, measure };

@@ -3,7 +3,7 @@
 //!
 //! Nothing here does I/O or knows how a plan is enacted: everything is a value, so that flavors and
 //! the check can be tested anywhere. The contract that plugins are built against is in `wit/`; each
-//! word of it has one case in [`Word`] or [`AppWord`].
+//! word of it has one case in [`Word`] or [`JailWord`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -25,7 +25,7 @@ mod word;
 pub use answer::{Answer, Answered};
 pub use capability::{Capability, CapabilitySet, UnknownCapability};
 pub use check::check;
-pub use checked::{CheckedApp, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
+pub use checked::{Jail, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
 pub use explain::{Change, Difference, Strictness, diff, explain, printable};
 pub use grant::{Grant, GrantError};
 pub use objection::{Objection, Problem, Refusal};
@@ -36,4 +36,4 @@ pub use pod::{
 };
 pub use request::{Request, requests};
 pub use seccomp::{Condition, SeccompError, SeccompPolicy};
-pub use word::{AppWord, Place, Plan, Word};
+pub use word::{JailWord, Place, Plan, Word};

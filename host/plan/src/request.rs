@@ -12,7 +12,7 @@
 //! | `app/APP/no-new-privileges` | sets it |
 //! | `app/APP/oom-score` | sets that very adjustment |
 
-use crate::checked::{CheckedApp, CheckedPlan, Mount, Source};
+use crate::checked::{Jail, CheckedPlan, Mount, Source};
 use crate::pod::{Access, App, CapabilityChange, Credentials, LimitKind, Origin, Pod, SeccompFilter, VolumeMount};
 use crate::seccomp::SeccompPolicy;
 
@@ -116,7 +116,7 @@ impl AppAsk<'_> {
         }
     }
 
-    fn is_visible_in(&self, plan: &CheckedApp) -> bool {
+    fn is_visible_in(&self, plan: &Jail) -> bool {
         match self {
             Self::User(who) => plan.user == **who,
             Self::ReadOnlyRoot => plan.root == Access::ReadOnly,

@@ -33,7 +33,7 @@ pub enum Word {
         /// The app's name.
         app: String,
         /// The word.
-        word: AppWord,
+        word: JailWord,
     },
     /// A request is met out of sight.
     Claim {
@@ -59,7 +59,7 @@ pub enum Word {
 /// A word about one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum AppWord {
+pub enum JailWord {
     /// The image as root.
     Root {
         /// How.
@@ -157,7 +157,7 @@ impl Word {
     }
 }
 
-impl AppWord {
+impl JailWord {
     /// The name that the contract gives the word.
     pub fn name(&self) -> &'static str {
         match self {

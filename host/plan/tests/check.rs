@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rkt_plan::{
-    Access, Answer, App, AppWord, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, LimitKind, Origin,
+    Access, Answer, App, JailWord, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, LimitKind, Origin,
     Permissions, Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff,
     explain,
 };
@@ -47,7 +47,7 @@ fn share(namespace: &str) -> Word {
     Word::Share { namespace: namespace.to_owned() }
 }
 
-fn app(word: AppWord) -> Word {
+fn app(word: JailWord) -> Word {
     Word::App { app: "db".to_owned(), word }
 }
 
@@ -55,8 +55,8 @@ fn app(word: AppWord) -> Word {
 fn plan(more: impl IntoIterator<Item = Word>) -> Plan {
     let least = [
         share("user"),
-        app(AppWord::Root { access: Access::ReadWrite }),
-        app(AppWord::User { credentials: root_user() }),
+        app(JailWord::Root { access: Access::ReadWrite }),
+        app(JailWord::User { credentials: root_user() }),
     ];
     Plan { words: least.into_iter().chain(more).collect() }
 }
@@ -74,12 +74,12 @@ fn refused(pod: &Pod, plan: &Plan, more: &[&str]) -> String {
 }
 
 fn bind(source: Place, target: &str, access: Access) -> Word {
-    app(AppWord::Bind { source, target: target.to_owned(), access, recursive: true })
+    app(JailWord::Bind { source, target: target.to_owned(), access, recursive: true })
 }
 
 fn mount(kind: &str, target: &str, options: &[&str]) -> Word {
     let options = options.iter().map(|&option| option.to_owned()).collect();
-    app(AppWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options })
+    app(JailWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options })
 }
 
 fn filter(mode: SeccompMode, calls: &[&str]) -> SeccompFilter {
@@ -106,16 +106,16 @@ fn every_word_needs_its_permission_declared_and_granted() {
         (bind(Place::Host("/srv".into()), "/srv", Access::ReadOnly), "bind:host:ro:/srv"),
         (bind(Place::Host("/srv".into()), "/srv", Access::ReadWrite), "bind:host:rw:/srv"),
         (mount("proc", "/proc", &[]), "mount:proc"),
-        (app(AppWord::Link { path: "/dev/fd".into(), to: "/proc/self/fd".into() }), "link"),
-        (app(AppWord::Device { path: "/dev/null".into() }), "device:/dev/null"),
-        (app(AppWord::Mask { path: "/proc/kcore".into() }), "mask"),
-        (app(AppWord::ReadOnly { path: "/proc/sys".into() }), "read-only"),
-        (app(AppWord::Capabilities { names: vec!["CAP_KILL".into()] }), "capability:CAP_KILL"),
-        (app(AppWord::NoNewPrivileges), "no-new-privileges"),
-        (app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["@default"]) }), "seccomp"),
-        (app(AppWord::Limit { what: "pids".into(), value: 10 }), "limit"),
-        (app(AppWord::OomScore { adjustment: 5 }), "oom-score"),
-        (app(AppWord::Stdio { mode: "raw".into() }), "stdio:raw"),
+        (app(JailWord::Link { path: "/dev/fd".into(), to: "/proc/self/fd".into() }), "link"),
+        (app(JailWord::Device { path: "/dev/null".into() }), "device:/dev/null"),
+        (app(JailWord::Mask { path: "/proc/kcore".into() }), "mask"),
+        (app(JailWord::ReadOnly { path: "/proc/sys".into() }), "read-only"),
+        (app(JailWord::Capabilities { names: vec!["CAP_KILL".into()] }), "capability:CAP_KILL"),
+        (app(JailWord::NoNewPrivileges), "no-new-privileges"),
+        (app(JailWord::Seccomp { filter: filter(SeccompMode::Retain, &["@default"]) }), "seccomp"),
+        (app(JailWord::Limit { what: "pids".into(), value: 10 }), "limit"),
+        (app(JailWord::OomScore { adjustment: 5 }), "oom-score"),
+        (app(JailWord::Stdio { mode: "raw".into() }), "stdio:raw"),
     ];
     for (word, permission) in words {
         let plan = plan([word.clone()]);
@@ -163,8 +163,8 @@ fn malformed_words_are_refused_with_their_number_and_reason() {
         (share("user"), "said already"),
         (Word::Hostname { name: "a_b".into() }, "is no host name"),
         (Word::Hostname { name: "x".repeat(65) }, "is no host name"),
-        (Word::App { app: "web".into(), word: AppWord::NoNewPrivileges }, "no such app"),
-        (app(AppWord::Root { access: Access::ReadOnly }), "said already"),
+        (Word::App { app: "web".into(), word: JailWord::NoNewPrivileges }, "no such app"),
+        (app(JailWord::Root { access: Access::ReadOnly }), "said already"),
         (bind(Place::Host("/a/../etc".into()), "/a", Access::ReadOnly), "`.` or `..`"),
         (bind(Place::Host("/etc\0".into()), "/a", Access::ReadOnly), "NUL"),
         (bind(Place::Empty("a".into()), "/../a", Access::ReadOnly), "`.` or `..`"),
@@ -175,17 +175,17 @@ fn malformed_words_are_refused_with_their_number_and_reason() {
         (mount("ext4", "/a", &[]), "no kernel file system \"ext4\""),
         (mount("proc", "/proc", &["suid"]), "takes no option \"suid\""),
         (mount("tmpfs", "proc", &[]), "not absolute"),
-        (app(AppWord::Link { path: "/a".into(), to: "b\0".into() }), "cannot be used"),
-        (app(AppWord::Device { path: "null".into() }), "not absolute"),
-        (app(AppWord::Mask { path: "/".into() }), "only `root`"),
-        (app(AppWord::Capabilities { names: vec!["CAP_ROOT".into()] }), "no capability `CAP_ROOT`"),
-        (app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["raed"]) }), "no set `raed`"),
-        (app(AppWord::Limit { what: "files".into(), value: 1 }), "no limit \"files\""),
-        (app(AppWord::Limit { what: "memory".into(), value: 1 }), "out of range"),
-        (app(AppWord::Limit { what: "memory".into(), value: u64::MAX }), "18446744073709551615 is out of range"),
-        (app(AppWord::Limit { what: "cpu".into(), value: u64::MAX }), "out of range"),
-        (app(AppWord::OomScore { adjustment: 1001 }), "out of range"),
-        (app(AppWord::Stdio { mode: "file".into() }), "no output mode"),
+        (app(JailWord::Link { path: "/a".into(), to: "b\0".into() }), "cannot be used"),
+        (app(JailWord::Device { path: "null".into() }), "not absolute"),
+        (app(JailWord::Mask { path: "/".into() }), "only `root`"),
+        (app(JailWord::Capabilities { names: vec!["CAP_ROOT".into()] }), "no capability `CAP_ROOT`"),
+        (app(JailWord::Seccomp { filter: filter(SeccompMode::Retain, &["raed"]) }), "no set `raed`"),
+        (app(JailWord::Limit { what: "files".into(), value: 1 }), "no limit \"files\""),
+        (app(JailWord::Limit { what: "memory".into(), value: 1 }), "out of range"),
+        (app(JailWord::Limit { what: "memory".into(), value: u64::MAX }), "18446744073709551615 is out of range"),
+        (app(JailWord::Limit { what: "cpu".into(), value: u64::MAX }), "out of range"),
+        (app(JailWord::OomScore { adjustment: 1001 }), "out of range"),
+        (app(JailWord::Stdio { mode: "file".into() }), "no output mode"),
     ] {
         let refusal = judge(&pod(), &plan([word.clone()]), everything).unwrap_err();
         assert!(refusal.to_string().contains(complaint), "{word:?}: {refusal}");
@@ -194,7 +194,7 @@ fn malformed_words_are_refused_with_their_number_and_reason() {
 
 #[test]
 fn a_refusal_lists_all_objections_up_to_a_bound() {
-    let words = (0..1000).map(|_| app(AppWord::NoNewPrivileges));
+    let words = (0..1000).map(|_| app(JailWord::NoNewPrivileges));
     let text = judge(&pod(), &plan(words), &[]).unwrap_err().to_string();
     assert_eq!(text.lines().count(), 17);
     assert!(text.ends_with("and 984 more"), "{text}");
@@ -204,7 +204,7 @@ fn a_refusal_lists_all_objections_up_to_a_bound() {
 fn an_app_that_the_plan_leaves_out_is_refused() {
     let text = refused(&pod(), &Plan { words: vec![share("user")] }, &[]);
     assert_eq!(text, "app \"db\": the plan lacks `app` for it");
-    let no_user = Plan { words: vec![share("user"), app(AppWord::Root { access: Access::ReadWrite })] };
+    let no_user = Plan { words: vec![share("user"), app(JailWord::Root { access: Access::ReadWrite })] };
     assert_eq!(refused(&pod(), &no_user, &[]), "app \"db\": the plan lacks `user` for it");
 }
 
@@ -217,7 +217,7 @@ fn an_unfiltered_app_needs_a_permission_unless_the_user_wants_it() {
     let mut pod = pod();
     pod.apps[0].seccomp = Some(asked(filter(SeccompMode::Retain, &["@all"])));
     check(&pod, &plan([]), &allowed, &allowed).unwrap();
-    let word = app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["@all"]) });
+    let word = app(JailWord::Seccomp { filter: filter(SeccompMode::Retain, &["@all"]) });
     check(&pod, &plan([word.clone()]), &allowed, &allowed).unwrap();
 
     pod.apps[0].seccomp.as_mut().unwrap().by = Origin::Image;
@@ -229,7 +229,7 @@ fn capabilities_beyond_the_grant_are_the_users_to_give_and_not_the_images() {
     let mut pod = pod();
     let wanted = CapabilitySet::from_names(["CAP_NET_ADMIN", "CAP_KILL"]).unwrap();
     pod.apps[0].capabilities = Some(asked(CapabilityChange::Retain(wanted)));
-    let word = app(AppWord::Capabilities { names: vec!["CAP_NET_ADMIN".into(), "CAP_KILL".into()] });
+    let word = app(JailWord::Capabilities { names: vec!["CAP_NET_ADMIN".into(), "CAP_KILL".into()] });
     judge(&pod, &plan([word.clone()]), &[]).unwrap();
 
     pod.apps[0].capabilities.as_mut().unwrap().by = Origin::Image;
@@ -295,14 +295,14 @@ const DEMANDED: [&str; 10] = [
 fn meeting() -> Vec<(Word, &'static str)> {
     vec![
         (Word::Hostname { name: "db.example".into() }, "hostname"),
-        (app(AppWord::Root { access: Access::ReadOnly }), "app/db/read-only-root"),
+        (app(JailWord::Root { access: Access::ReadOnly }), "app/db/read-only-root"),
         (bind(Place::Volume("data".into()), "/data", Access::ReadOnly), "app/db/volume/data"),
-        (app(AppWord::Limit { what: "memory".into(), value: 1 << 20 }), "app/db/limit/memory"),
-        (app(AppWord::Capabilities { names: vec!["CAP_CHOWN".into()] }), "app/db/capabilities"),
-        (app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["@default"]) }), "app/db/seccomp"),
-        (app(AppWord::NoNewPrivileges), "app/db/no-new-privileges"),
-        (app(AppWord::OomScore { adjustment: 100 }), "app/db/oom-score"),
-        (app(AppWord::User { credentials: root_user() }), "app/db/user"),
+        (app(JailWord::Limit { what: "memory".into(), value: 1 << 20 }), "app/db/limit/memory"),
+        (app(JailWord::Capabilities { names: vec!["CAP_CHOWN".into()] }), "app/db/capabilities"),
+        (app(JailWord::Seccomp { filter: filter(SeccompMode::Retain, &["@default"]) }), "app/db/seccomp"),
+        (app(JailWord::NoNewPrivileges), "app/db/no-new-privileges"),
+        (app(JailWord::OomScore { adjustment: 100 }), "app/db/oom-score"),
+        (app(JailWord::User { credentials: root_user() }), "app/db/user"),
     ]
 }
 
@@ -321,13 +321,13 @@ fn each_request_is_seen_when_it_is_met() {
 fn a_request_met_too_loosely_is_not_met() {
     let looser = [
         (Word::Hostname { name: "other".into() }, "hostname"),
-        (app(AppWord::Root { access: Access::ReadWrite }), "app/db/read-only-root"),
+        (app(JailWord::Root { access: Access::ReadWrite }), "app/db/read-only-root"),
         (bind(Place::Volume("data".into()), "/data", Access::ReadWrite), "app/db/volume/data"),
-        (app(AppWord::Limit { what: "memory".into(), value: (1 << 20) + 1 }), "app/db/limit/memory"),
-        (app(AppWord::Capabilities { names: vec!["CAP_KILL".into()] }), "app/db/capabilities"),
-        (app(AppWord::Seccomp { filter: filter(SeccompMode::Remove, &["reboot"]) }), "app/db/seccomp"),
-        (app(AppWord::OomScore { adjustment: 99 }), "app/db/oom-score"),
-        (app(AppWord::User { credentials: Credentials { uid: 0, gid: 0, groups: vec![7] } }), "app/db/user"),
+        (app(JailWord::Limit { what: "memory".into(), value: (1 << 20) + 1 }), "app/db/limit/memory"),
+        (app(JailWord::Capabilities { names: vec!["CAP_KILL".into()] }), "app/db/capabilities"),
+        (app(JailWord::Seccomp { filter: filter(SeccompMode::Remove, &["reboot"]) }), "app/db/seccomp"),
+        (app(JailWord::OomScore { adjustment: 99 }), "app/db/oom-score"),
+        (app(JailWord::User { credentials: Credentials { uid: 0, gid: 0, groups: vec![7] } }), "app/db/user"),
     ];
     for (word, request) in looser {
         let mut list = meeting();
@@ -382,11 +382,11 @@ fn the_difference_says_which_plan_is_stricter() {
     let base = judge(&demanding(), &words(&meeting()), &DEMANDED).unwrap();
     assert_eq!(diff(&base, &base), []);
     for (request, word, verdict) in [
-        ("app/db/limit/memory", app(AppWord::Limit { what: "memory".into(), value: 4096 }), Strictness::Stricter),
-        ("app/db/capabilities", app(AppWord::Capabilities { names: vec![] }), Strictness::Stricter),
+        ("app/db/limit/memory", app(JailWord::Limit { what: "memory".into(), value: 4096 }), Strictness::Stricter),
+        ("app/db/capabilities", app(JailWord::Capabilities { names: vec![] }), Strictness::Stricter),
         (
             "app/db/seccomp",
-            app(AppWord::Seccomp { filter: filter(SeccompMode::Retain, &["read"]) }),
+            app(JailWord::Seccomp { filter: filter(SeccompMode::Retain, &["read"]) }),
             Strictness::Stricter,
         ),
     ] {

@@ -28,7 +28,7 @@ pub(crate) mod handles {
     /// The plan.
     pub struct Plan;
     /// The plan of an app that was named.
-    pub struct AppPlan;
+    pub struct Jail;
 }
 
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code")]
@@ -42,7 +42,7 @@ pub(crate) mod bindings {
             "rkt:plugin/pods.app": super::handles::App,
             "rkt:plugin/places.place": super::handles::Place,
             "rkt:plugin/plans.plan": super::handles::Plan,
-            "rkt:plugin/plans.app-plan": super::handles::AppPlan,
+            "rkt:plugin/plans.jail": super::handles::Jail,
         },
     });
 }

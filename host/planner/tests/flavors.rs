@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use rkt_plan::{AppWord, Word};
+use rkt_plan::{JailWord, Word};
 use rkt_planner::{Error, Limits, Planner};
 use support::{Answers, pod, program, shipped};
 
@@ -18,7 +18,7 @@ fn fly_plans_a_pod_from_end_to_end() {
     assert_eq!(answer.facts, BTreeMap::new());
     let shared = answer.plan.words.iter().filter(|word| matches!(word, Word::Share { .. })).count();
     assert_eq!(shared, 6);
-    let root = |word: &Word| matches!(word, Word::App { app, word: AppWord::Root { .. } } if app == "hello");
+    let root = |word: &Word| matches!(word, Word::App { app, word: JailWord::Root { .. } } if app == "hello");
     assert!(answer.plan.words.iter().any(root));
 }
 

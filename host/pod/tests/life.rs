@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use rkt_appc::ImageManifest;
-use rkt_plan::{Access, AppWord, Credentials, Origin, Permissions, Plan, Word};
+use rkt_plan::{Access, JailWord, Credentials, Origin, Permissions, Plan, Word};
 use rkt_pod::{
     AppImage, AppRequest, Event, ImageFiles, Keep, Monitor, Overrides, PluginIdentity, PodRequest, Pods, PodsError,
     Proposal, RemoveError, ResolvedPod, Stage, State, Uuid, Waivers, judge, resolve,
@@ -118,8 +118,8 @@ fn proposal() -> Proposal {
     let credentials = Credentials { uid: 0, gid: 0, groups: vec![] };
     let words = vec![
         Word::Share { namespace: "user".to_owned() },
-        app(AppWord::Root { access: Access::ReadWrite }),
-        app(AppWord::User { credentials }),
+        app(JailWord::Root { access: Access::ReadWrite }),
+        app(JailWord::User { credentials }),
         Word::Waive { request: "app/app/volume/data".to_owned(), reason: "not \u{1b}[2J here".to_owned() },
     ];
     let allowed: Permissions =

@@ -3,7 +3,7 @@
 use crate::Facts;
 use crate::bindings;
 use crate::bindings::rkt::plugin::{facts, places, plans, pods, problems};
-use crate::plan::{AppWord, Place, Plan, Problem, Reach, Word};
+use crate::plan::{JailWord, Place, Plan, Problem, Reach, Word};
 use crate::pod::{
     Access, App, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode, VolumeMount,
 };
@@ -105,26 +105,26 @@ fn speak(plan: &Plan, builder: &plans::Plan) {
     }
 }
 
-fn speak_of_app(word: &AppWord, builder: &plans::AppPlan) {
+fn speak_of_app(word: &JailWord, builder: &plans::Jail) {
     match word {
-        AppWord::Root(access) => builder.root(spoken_access(*access)),
-        AppWord::Bind { source, target, access, reach } => {
+        JailWord::Root(access) => builder.root(spoken_access(*access)),
+        JailWord::Bind { source, target, access, reach } => {
             builder.bind(&spoken_place(source), target, spoken_access(*access), spoken_reach(*reach));
         }
-        AppWord::Mount { kind, target, options } => builder.mount(kind, target, options),
-        AppWord::Link { path, to } => builder.link(path, to),
-        AppWord::Device(path) => builder.device(path),
-        AppWord::Mask(path) => builder.mask(path),
-        AppWord::ReadOnly(path) => builder.read_only(path),
-        AppWord::User(Credentials { uid, gid, groups }) => {
+        JailWord::Mount { kind, target, options } => builder.mount(kind, target, options),
+        JailWord::Link { path, to } => builder.link(path, to),
+        JailWord::Device(path) => builder.device(path),
+        JailWord::Mask(path) => builder.mask(path),
+        JailWord::ReadOnly(path) => builder.read_only(path),
+        JailWord::User(Credentials { uid, gid, groups }) => {
             builder.user(&pods::Credentials { uid: *uid, gid: *gid, groups: groups.clone() });
         }
-        AppWord::Capabilities(names) => builder.capabilities(names),
-        AppWord::NoNewPrivileges => builder.no_new_privileges(),
-        AppWord::Seccomp(filter) => builder.seccomp(&spoken_filter(filter)),
-        AppWord::Limit(limit) => builder.limit(&limit.what, limit.value),
-        AppWord::OomScore(adjustment) => builder.oom_score(*adjustment),
-        AppWord::Stdio(mode) => builder.stdio(mode.name()),
+        JailWord::Capabilities(names) => builder.capabilities(names),
+        JailWord::NoNewPrivileges => builder.no_new_privileges(),
+        JailWord::Seccomp(filter) => builder.seccomp(&spoken_filter(filter)),
+        JailWord::Limit(limit) => builder.limit(&limit.what, limit.value),
+        JailWord::OomScore(adjustment) => builder.oom_score(*adjustment),
+        JailWord::Stdio(mode) => builder.stdio(mode.name()),
     }
 }
 

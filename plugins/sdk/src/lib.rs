@@ -48,7 +48,7 @@ pub mod testing;
 mod text;
 
 pub use facts::{Cgroups, Facts, NoFacts};
-pub use plan::{AppPlan, Namespace, Place, Plan, Problem, Reach, Stdio, empty, host, volume};
+pub use plan::{Jail, Namespace, Place, Plan, Problem, Reach, Stdio, empty, host, volume};
 pub use pod::{
     ALL_CAPABILITIES, Access, App, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode,
     VolumeMount,

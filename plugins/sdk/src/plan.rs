@@ -7,7 +7,7 @@ use crate::pod::{Access, App, Credentials, Limit, Pod, Request, SeccompFilter};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     pub(crate) words: Vec<Word>,
-    pub(crate) apps: Vec<(String, Vec<AppWord>)>,
+    pub(crate) apps: Vec<(String, Vec<JailWord>)>,
 }
 
 /// A word about the pod.
@@ -22,7 +22,7 @@ pub(crate) enum Word {
 
 /// A word about one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum AppWord {
+pub(crate) enum JailWord {
     Root(Access),
     Bind { source: Place, target: String, access: Access, reach: Reach },
     Mount { kind: String, target: String, options: Vec<String> },
@@ -57,12 +57,12 @@ impl Plan {
 
     /// The plan of one app, to be added to. Each app of the pod needs one; asking twice gives the
     /// same.
-    pub fn app(&mut self, name: &str) -> AppPlan<'_> {
+    pub fn app(&mut self, name: &str) -> Jail<'_> {
         let index = self.apps.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             self.apps.push((name.to_owned(), Vec::new()));
             self.apps.len() - 1
         });
-        AppPlan { words: &mut self.apps[index].1 }
+        Jail { words: &mut self.apps[index].1 }
     }
 
     /// Says that a request is met where the host cannot see it, and how. Permission `claim`.
@@ -97,20 +97,20 @@ impl Plan {
 
 /// The plan of one app: its view of files, and what its process may do.
 #[derive(Debug)]
-pub struct AppPlan<'plan> {
-    words: &'plan mut Vec<AppWord>,
+pub struct Jail<'plan> {
+    words: &'plan mut Vec<JailWord>,
 }
 
-impl AppPlan<'_> {
+impl Jail<'_> {
     /// The app's image as its root. Each app needs exactly one. Permission `root`.
     pub fn root(&mut self, access: Access) -> &mut Self {
-        self.say(AppWord::Root(access))
+        self.say(JailWord::Root(access))
     }
 
     /// A place, seen at a path of the app. Permission `bind:volume`, `bind:empty`,
     /// `bind:host:ro:PATH` or `bind:host:rw:PATH`.
     pub fn bind(&mut self, source: Place, target: &str, access: Access, reach: Reach) -> &mut Self {
-        self.say(AppWord::Bind { source, target: target.to_owned(), access, reach })
+        self.say(JailWord::Bind { source, target: target.to_owned(), access, reach })
     }
 
     /// Every volume that the app asks for, with what is mounted below it. Permission `bind:volume`.
@@ -125,32 +125,32 @@ impl AppPlan<'_> {
     /// Permission `mount:KIND`.
     pub fn mount(&mut self, kind: &str, target: &str, options: &[&str]) -> &mut Self {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        self.say(AppWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options })
+        self.say(JailWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options })
     }
 
     /// A symbolic link; what is at the path already is left alone. Permission `link`.
     pub fn link(&mut self, path: &str, to: &str) -> &mut Self {
-        self.say(AppWord::Link { path: path.to_owned(), to: to.to_owned() })
+        self.say(JailWord::Link { path: path.to_owned(), to: to.to_owned() })
     }
 
     /// A device node of the host under its own path. Permission `device:PATH`.
     pub fn device(&mut self, path: &str) -> &mut Self {
-        self.say(AppWord::Device(path.to_owned()))
+        self.say(JailWord::Device(path.to_owned()))
     }
 
     /// Makes what is at a path unreadable. Permission `mask`.
     pub fn mask(&mut self, path: &str) -> &mut Self {
-        self.say(AppWord::Mask(path.to_owned()))
+        self.say(JailWord::Mask(path.to_owned()))
     }
 
     /// Makes what is at a path read-only, with all mounts below it. Permission `read-only`.
     pub fn read_only(&mut self, path: &str) -> &mut Self {
-        self.say(AppWord::ReadOnly(path.to_owned()))
+        self.say(JailWord::ReadOnly(path.to_owned()))
     }
 
     /// The user of the app's process. Each app needs exactly one. Permission `user`.
     pub fn user(&mut self, who: &Credentials) -> &mut Self {
-        self.say(AppWord::User(who.clone()))
+        self.say(JailWord::User(who.clone()))
     }
 
     /// The capabilities that the app may have at most; without this word it has none. Permission
@@ -159,22 +159,22 @@ impl AppPlan<'_> {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.say(AppWord::Capabilities(names.into_iter().map(Into::into).collect()))
+        self.say(JailWord::Capabilities(names.into_iter().map(Into::into).collect()))
     }
 
     /// No program gains privileges by being executed. Permission `no-new-privileges`.
     pub fn no_new_privileges(&mut self) -> &mut Self {
-        self.say(AppWord::NoNewPrivileges)
+        self.say(JailWord::NoNewPrivileges)
     }
 
     /// The system calls of the app. Permission `seccomp`; leaving the word out needs `unfiltered`.
     pub fn seccomp(&mut self, filter: &SeccompFilter) -> &mut Self {
-        self.say(AppWord::Seccomp(filter.clone()))
+        self.say(JailWord::Seccomp(filter.clone()))
     }
 
     /// A limit on all processes of the app. Permission `limit`.
     pub fn limit(&mut self, limit: &Limit) -> &mut Self {
-        self.say(AppWord::Limit(limit.clone()))
+        self.say(JailWord::Limit(limit.clone()))
     }
 
     /// Every limit that the app asks for, and its adjustment of whom the kernel kills when memory
@@ -192,15 +192,15 @@ impl AppPlan<'_> {
     /// The adjustment of whom the kernel kills when memory ends, -1000 to 1000. Permission
     /// `oom-score`.
     pub fn oom_score(&mut self, adjustment: i32) -> &mut Self {
-        self.say(AppWord::OomScore(adjustment))
+        self.say(JailWord::OomScore(adjustment))
     }
 
     /// Where the app's output goes; without this word [`Stdio::Log`]. Permission `stdio:MODE`.
     pub fn stdio(&mut self, mode: Stdio) -> &mut Self {
-        self.say(AppWord::Stdio(mode))
+        self.say(JailWord::Stdio(mode))
     }
 
-    fn say(&mut self, word: AppWord) -> &mut Self {
+    fn say(&mut self, word: JailWord) -> &mut Self {
         self.words.push(word);
         self
     }

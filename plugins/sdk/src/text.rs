@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::{AppWord, Place, Plan, Reach, Word};
+use crate::plan::{JailWord, Place, Plan, Reach, Word};
 use crate::pod::{Access, Credentials, SeccompFilter, SeccompMode};
 
 impl fmt::Display for Plan {
@@ -32,7 +32,7 @@ impl fmt::Display for Word {
     }
 }
 
-impl fmt::Display for AppWord {
+impl fmt::Display for JailWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root(access) => write!(f, "root {access}"),

@@ -2,7 +2,7 @@
 //!
 //! A volume wins: where the user puts one, the flavor puts nothing of its own.
 
-use rkt_sdk::{App, AppPlan, Cgroups};
+use rkt_sdk::{App, Jail, Cgroups};
 
 /// Devices that give nothing away and hold no state.
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
@@ -45,7 +45,7 @@ const MASKED: [&str; 22] = [
 /// What changes the host when it is written to. `/sys` is read-only as a whole.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-pub(crate) fn plan(files: &mut AppPlan, app: &App, cgroups: Cgroups) {
+pub(crate) fn plan(files: &mut Jail, app: &App, cgroups: Cgroups) {
     files.root(app.root_access).volumes(app);
     if !app.has_volume_at("/proc") {
         files.mount("proc", "/proc", &["noexec"]);
@@ -66,13 +66,13 @@ pub(crate) fn plan(files: &mut AppPlan, app: &App, cgroups: Cgroups) {
     }
 }
 
-fn hide(files: &mut AppPlan, below: &str) {
+fn hide(files: &mut Jail, below: &str) {
     for path in MASKED.into_iter().filter(|path| path.starts_with(below)) {
         files.mask(path);
     }
 }
 
-fn plan_devices(files: &mut AppPlan, app: &App) {
+fn plan_devices(files: &mut Jail, app: &App) {
     files.mount("tmpfs", "/dev", &["mode=0755", "size=64k", "noexec"]);
     for path in DEVICES.into_iter().filter(|path| !app.has_volume_at(path)) {
         files.device(path);

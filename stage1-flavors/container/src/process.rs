@@ -1,6 +1,6 @@
 //! What an app's process may do.
 
-use rkt_sdk::{App, AppPlan, SeccompFilter, Stdio};
+use rkt_sdk::{App, Jail, SeccompFilter, Stdio};
 
 /// What images are made to expect: a root that can install files, change users and serve low ports,
 /// and cannot touch the kernel, the network's configuration or other processes.
@@ -21,7 +21,7 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-pub(crate) fn plan(process: &mut AppPlan, app: &App) {
+pub(crate) fn plan(process: &mut Jail, app: &App) {
     process.user(&app.user).limits(app).no_new_privileges().stdio(Stdio::Log);
     match &app.capabilities {
         Some(change) => process.capabilities(change.of_default(&CAPABILITIES)),

@@ -4,7 +4,7 @@
 //! of the check, not of its own modesty.
 
 use rkt_sdk::{
-    Access, App, AppPlan, Credentials, Facts, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, volume,
+    Access, App, Jail, Credentials, Facts, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, volume,
 };
 
 rkt_sdk::stage1!(plan, asks: [
@@ -33,7 +33,7 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     Ok(plan)
 }
 
-fn plain(plan: &mut AppPlan, app: &App, deed: &str) {
+fn plain(plan: &mut Jail, app: &App, deed: &str) {
     if deed != "no-root" {
         plan.root(Access::ReadWrite);
     }
@@ -76,7 +76,7 @@ fn deep(depth: u64) -> u64 {
 }
 
 /// Says words about an app that are malformed, not granted, or lies.
-fn smuggle(deed: &str, plan: &mut AppPlan) {
+fn smuggle(deed: &str, plan: &mut Jail) {
     let all = Reach::Recursive;
     match deed {
         "dots" => plan.bind(host("/granted/../etc"), "/x", Access::ReadWrite, all),

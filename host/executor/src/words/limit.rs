@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rkt_plan::{CheckedApp, LimitKind};
+use rkt_plan::{Jail, LimitKind};
 use rkt_sys::cgroup::{Base, Controller, Group, Hierarchies, Layout};
 use rustix::fs::FsWord;
 
@@ -64,7 +64,7 @@ impl Host {
     }
 
     /// Makes an app's group with its limits. Where the groups are is written down first.
-    pub(crate) fn make(&self, uuid: &str, app: &CheckedApp, journal: &mut Journal) -> Result<Place, Failure> {
+    pub(crate) fn make(&self, uuid: &str, app: &Jail, journal: &mut Journal) -> Result<Place, Failure> {
         let group = self.group(uuid, app)?;
         for path in group.paths() {
             journal.write(&Effect::Group(path.to_owned()))?;
@@ -76,7 +76,7 @@ impl Host {
         Place::open(&group).map_err(Failure::of(|| "open the control group"))
     }
 
-    fn group(&self, uuid: &str, app: &CheckedApp) -> Result<Group, Failure> {
+    fn group(&self, uuid: &str, app: &Jail) -> Result<Group, Failure> {
         let path: PathBuf = [TOP, uuid, &app.name].iter().collect();
         let mut controllers: Vec<Controller> = Vec::new();
         for kind in app.limits.keys() {
@@ -93,7 +93,7 @@ impl Host {
         self.hierarchies.group(self.base, &path, &controllers).map_err(Failure::of(|| "plan the control group"))
     }
 
-    fn explain(&self, app: &CheckedApp, cause: rkt_sys::Error) -> Failure {
+    fn explain(&self, app: &Jail, cause: rkt_sys::Error) -> Failure {
         let limits: Vec<_> = app.limits.keys().map(|kind| kind.name()).collect();
         let layout = describe(self.hierarchies.layout());
         Failure::of(|| format!("make a control group for {} (this host has {layout})", limits.join(", ")))(cause)

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use rkt_monitor::{ControlError, Ended, Enter, Stdio, Terminal, WindowSize};
-use rkt_plan::{AppWord, LimitKind};
+use rkt_plan::{JailWord, LimitKind};
 
 use crate::pod::{Running, TestPod};
 
@@ -77,7 +77,7 @@ const SHOW: &str = "grep -E '^(Uid|Gid|Groups|Umask|Cap|NoNewPrivs|Seccomp|SigBl
 fn a_command_has_the_apps_own_rights_and_surroundings() {
     for mut pod in both(&[&format!("{SHOW}; sleep 1000")]) {
         pod.limit("a", LimitKind::Pids, 20);
-        pod.app("a", AppWord::OomScore { adjustment: 7 });
+        pod.app("a", JailWord::OomScore { adjustment: 7 });
         let mut pod = pod.start();
         pod.wait_until_ready();
         let entered = enter(&pod, &["sh", "-c", SHOW]).output;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rkt_plan::{AppWord, Credentials, Word};
+use rkt_plan::{JailWord, Credentials, Word};
 
 use crate::pod::{CAPABILITIES, TestPod};
 
@@ -169,7 +169,7 @@ fn a_node_that_an_app_makes_opens_nothing() {
     let mut pod = TestPod::isolated(&[script]);
     pod.forget("capabilities");
     let names = ["CAP_MKNOD", "CAP_FOWNER", "CAP_CHOWN"].map(str::to_owned).into();
-    pod.app("a", AppWord::Capabilities { names });
+    pod.app("a", JailWord::Capabilities { names });
     let before = fs::metadata("/dev/null").unwrap();
     let ended = pod.run();
     assert_eq!(texts(&ended.output), ["refused"; 4], "{}", ended.error);
@@ -182,7 +182,7 @@ fn a_node_that_an_app_makes_opens_nothing() {
 fn calls_are_refused_as_the_filter_says() {
     let mut pod = TestPod::isolated(&["mount -t tmpfs x /tmp; hostname other; echo $?"]);
     pod.forget("capabilities");
-    pod.app("a", AppWord::Capabilities { names: vec!["CAP_SYS_ADMIN".to_owned()] });
+    pod.app("a", JailWord::Capabilities { names: vec!["CAP_SYS_ADMIN".to_owned()] });
     let ended = pod.run();
     // The capability is there; the filter, which does not know it, refuses all the same.
     assert_eq!(texts(&ended.output), ["1"], "{}", ended.error);
@@ -193,7 +193,7 @@ fn calls_are_refused_as_the_filter_says() {
 fn a_read_only_root_takes_mounts_and_no_changes() {
     let mut pod = TestPod::isolated(&["echo x > /file || echo refused; echo x > /dev/shm/file && echo taken"]);
     pod.forget("root");
-    pod.app("a", AppWord::Root { access: rkt_plan::Access::ReadOnly });
+    pod.app("a", JailWord::Root { access: rkt_plan::Access::ReadOnly });
     let ended = pod.run();
     assert_eq!(texts(&ended.output), ["refused", "taken"], "{}", ended.error);
 }
@@ -216,7 +216,7 @@ fn a_volume_that_an_image_leads_into_the_kernels_files_is_refused() {
     std::os::unix::fs::symlink("/proc", pod.path().join("image/zdata")).unwrap();
     let source = rkt_plan::Place::Empty("data".to_owned());
     let target = "/zdata/sys".to_owned();
-    pod.app("a", AppWord::Bind { source, target, access: rkt_plan::Access::ReadWrite, recursive: true });
+    pod.app("a", JailWord::Bind { source, target, access: rkt_plan::Access::ReadWrite, recursive: true });
     let ended = pod.run();
     assert_eq!(ended.code, Some(254));
     assert!(ended.error.contains("/zdata/sys leads into files of the kernel"), "{}", ended.error);
@@ -260,7 +260,7 @@ fn init_is_no_way_to_the_hosts_files_or_the_hosts_program() {
     let mut pod = TestPod::isolated(&[script]);
     pod.forget("capabilities");
     let names = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"].map(str::to_owned).into();
-    pod.app("a", AppWord::Capabilities { names });
+    pod.app("a", JailWord::Capabilities { names });
     let ended = pod.run();
     // Even where a plan gives the right to look: what is there is init's own, and read-only.
     let texts = texts(&ended.output);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rkt_monitor::AppState;
-use rkt_plan::{Access, AppWord, Place};
+use rkt_plan::{Access, JailWord, Place};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::pod::{Running, TestPod, wait_for};
@@ -195,7 +195,7 @@ fn the_hosts_table_of_mounts_is_the_same_before_during_and_after() {
 fn a_pod_that_cannot_be_made_says_why_in_one_line_and_leaves_nothing() {
     for mut pod in both(&["true"]) {
         let source = Place::Host("/no/such/place".to_owned());
-        pod.app("a", AppWord::Bind { source, target: "/x".to_owned(), access: Access::ReadOnly, recursive: true });
+        pod.app("a", JailWord::Bind { source, target: "/x".to_owned(), access: Access::ReadOnly, recursive: true });
         let ended = pod.run();
         let expected = "run: app a: open /no/such/place: No such file or directory (os error 2)\n";
         assert_eq!((ended.error.as_str(), ended.code), (expected, Some(254)));
@@ -204,7 +204,7 @@ fn a_pod_that_cannot_be_made_says_why_in_one_line_and_leaves_nothing() {
         pod.launch.commands.get_mut("a").unwrap().working_directory = "/".to_owned();
         fs::write(pod.path().join("image/file"), "").unwrap();
         let source = Place::Empty("x".to_owned());
-        pod.app("a", AppWord::Bind { source, target: "/file".to_owned(), access: Access::ReadOnly, recursive: true });
+        pod.app("a", JailWord::Bind { source, target: "/file".to_owned(), access: Access::ReadOnly, recursive: true });
         let ended = pod.run();
         assert_eq!(ended.error, "run: app a: bind x on /file: /file of the image is no directory\n");
         assert_eq!(ended.code, Some(254));

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
-    Access, App, AppWord, Asked, Credentials, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
+    Access, App, JailWord, Asked, Credentials, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
     SeccompMode, VolumeMount, Word,
 };
 use rkt_sys::lock::Lock;
@@ -81,10 +81,10 @@ impl TestPod {
         for app in pod.names() {
             for path in ["/dev", "/proc", "/sys"] {
                 let (source, target) = (Place::Host(path.to_owned()), path.to_owned());
-                pod.app(&app, AppWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
+                pod.app(&app, JailWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
             }
-            pod.app(&app, AppWord::Stdio { mode: "raw".to_owned() });
-            pod.app(&app, AppWord::Capabilities { names: vec!["CAP_CHOWN".to_owned()] });
+            pod.app(&app, JailWord::Stdio { mode: "raw".to_owned() });
+            pod.app(&app, JailWord::Capabilities { names: vec!["CAP_CHOWN".to_owned()] });
         }
         pod
     }
@@ -104,21 +104,21 @@ impl TestPod {
                 ("tmpfs", "/dev/shm", &["mode=1777"]),
             ] {
                 let options = options.iter().map(|&option| option.to_owned()).collect();
-                pod.app(&app, AppWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options });
+                pod.app(&app, JailWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options });
             }
             for path in ["/dev/null", "/dev/zero"] {
-                pod.app(&app, AppWord::Device { path: path.to_owned() });
+                pod.app(&app, JailWord::Device { path: path.to_owned() });
             }
-            pod.app(&app, AppWord::Link { path: "/dev/fd".to_owned(), to: "/proc/self/fd".to_owned() });
+            pod.app(&app, JailWord::Link { path: "/dev/fd".to_owned(), to: "/proc/self/fd".to_owned() });
             for path in ["/proc/cpuinfo", "/proc/kcore", "/sys/module", "/proc/no-such-file"] {
-                pod.app(&app, AppWord::Mask { path: path.to_owned() });
+                pod.app(&app, JailWord::Mask { path: path.to_owned() });
             }
-            pod.app(&app, AppWord::ReadOnly { path: "/proc/sys".to_owned() });
+            pod.app(&app, JailWord::ReadOnly { path: "/proc/sys".to_owned() });
             let names = CAPABILITIES.map(str::to_owned).into();
-            pod.app(&app, AppWord::Capabilities { names });
-            pod.app(&app, AppWord::NoNewPrivileges);
+            pod.app(&app, JailWord::Capabilities { names });
+            pod.app(&app, JailWord::NoNewPrivileges);
             let filter = SeccompFilter { mode: SeccompMode::Retain, calls: vec!["@default".to_owned()], errno: None };
-            pod.app(&app, AppWord::Seccomp { filter });
+            pod.app(&app, JailWord::Seccomp { filter });
         }
         pod
     }
@@ -159,9 +159,9 @@ impl TestPod {
         };
         self.launch.commands.insert(name.to_owned(), command);
         self.launch.pod.apps.push(app(name));
-        self.app(name, AppWord::Root { access: Access::ReadWrite });
+        self.app(name, JailWord::Root { access: Access::ReadWrite });
         let credentials = root_user();
-        self.app(name, AppWord::User { credentials });
+        self.app(name, JailWord::User { credentials });
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -179,7 +179,7 @@ impl TestPod {
     }
 
     /// Adds a word about an app.
-    pub(crate) fn app(&mut self, app: &str, word: AppWord) {
+    pub(crate) fn app(&mut self, app: &str, word: JailWord) {
         self.say(Word::App { app: app.to_owned(), word });
     }
 
@@ -194,14 +194,14 @@ impl TestPod {
         for asked in self.launch.pod.apps.iter_mut().filter(|asked| asked.name == app) {
             asked.user.value = credentials.clone();
         }
-        self.app(app, AppWord::User { credentials });
+        self.app(app, JailWord::User { credentials });
     }
 
     fn forget_user(&mut self, name: &str) {
         self.launch
             .plan
             .words
-            .retain(|word| !matches!(word, Word::App { app, word: AppWord::User { .. } } if app == name));
+            .retain(|word| !matches!(word, Word::App { app, word: JailWord::User { .. } } if app == name));
     }
 
     /// Makes an app run another command than its script.
@@ -219,11 +219,11 @@ impl TestPod {
             asked.volumes.push(Asked { value: wanted.clone(), by: Origin::CommandLine });
         }
         let (source, target) = (Place::Volume(name.to_owned()), target.to_owned());
-        self.app(app, AppWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
+        self.app(app, JailWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
     }
 
     pub(crate) fn limit(&mut self, app: &str, kind: LimitKind, value: u64) {
-        self.app(app, AppWord::Limit { what: kind.name().to_owned(), value });
+        self.app(app, JailWord::Limit { what: kind.name().to_owned(), value });
     }
 
     /// Starts it.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use rkt_plan::{Access, AppWord, Place};
+use rkt_plan::{Access, JailWord, Place};
 use rkt_sys::mount::{self, Attributes, FileSystem};
 use rkt_sys::root::Root;
 
@@ -53,7 +53,7 @@ fn read_only_holds_for_what_is_mounted_below_too() {
     let mounted = Mounted::on(&below);
     fs::write(below.join("old"), "old\n").unwrap();
     let source = Place::Host(volume.to_str().unwrap().to_owned());
-    pod.app("a", AppWord::Bind { source, target: "/data".to_owned(), access: Access::ReadOnly, recursive: true });
+    pod.app("a", JailWord::Bind { source, target: "/data".to_owned(), access: Access::ReadOnly, recursive: true });
     let ended = pod.run();
     assert_eq!(ended.error.matches("Read-only file system").count(), 2, "{}", ended.error);
     assert!(ended.output.ends_with(": old\n"), "{}", ended.output);
@@ -70,10 +70,10 @@ fn a_file_and_an_empty_place_are_bound_and_apps_share_the_place() {
     fs::write(&file, "content\n").unwrap();
     let source = Place::Host(file.to_str().unwrap().to_owned());
     let target = "/etc/new/name".to_owned();
-    pod.app("a", AppWord::Bind { source, target, access: Access::ReadOnly, recursive: false });
+    pod.app("a", JailWord::Bind { source, target, access: Access::ReadOnly, recursive: false });
     for app in ["a", "b"] {
         let (source, target) = (Place::Empty("run".to_owned()), "/run/x".to_owned());
-        pod.app(app, AppWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
+        pod.app(app, JailWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
     }
     let ended = pod.run();
     assert!(ended.output.contains("]: content\n") && ended.output.contains("]: shared\n"), "{}", ended.output);

@@ -1,13 +1,13 @@
 //! The words of a plan: `places` and `plans` in the contract. One method a word.
 
-use rkt_plan::{self as plan, AppWord, Word};
+use rkt_plan::{self as plan, JailWord, Word};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::Session;
 use super::bindings::rkt::plugin::pods::{Access, Credentials, SeccompFilter, SeccompMode};
 use super::bindings::rkt::plugin::{places, plans};
-use super::handles::{AppPlan, Place, Plan};
+use super::handles::{Jail, Place, Plan};
 
 impl places::Host for Session {
     fn volume(&mut self, name: String) -> Result<Resource<Place>> {
@@ -40,7 +40,7 @@ impl plans::HostPlan for Session {
         self.say(Word::Hostname { name })
     }
 
-    fn app(&mut self, _: Resource<Plan>, name: String) -> Result<Resource<AppPlan>> {
+    fn app(&mut self, _: Resource<Plan>, name: String) -> Result<Resource<Jail>> {
         if let Some(index) = self.planned.iter().position(|known| *known == name) {
             return handle(index);
         }
@@ -67,14 +67,14 @@ impl plans::HostPlan for Session {
     }
 }
 
-impl plans::HostAppPlan for Session {
-    fn root(&mut self, app: Resource<AppPlan>, access: Access) -> Result<()> {
-        self.say_of(&app, AppWord::Root { access: spoken_access(access) })
+impl plans::HostJail for Session {
+    fn root(&mut self, app: Resource<Jail>, access: Access) -> Result<()> {
+        self.say_of(&app, JailWord::Root { access: spoken_access(access) })
     }
 
     fn bind(
         &mut self,
-        app: Resource<AppPlan>,
+        app: Resource<Jail>,
         source: Resource<Place>,
         target: String,
         access: Access,
@@ -82,64 +82,64 @@ impl plans::HostAppPlan for Session {
     ) -> Result<()> {
         let source = self.places[source.rep() as usize].clone();
         let recursive = matches!(reach, plans::Reach::Recursive);
-        self.say_of(&app, AppWord::Bind { source, target, access: spoken_access(access), recursive })
+        self.say_of(&app, JailWord::Bind { source, target, access: spoken_access(access), recursive })
     }
 
-    fn mount(&mut self, app: Resource<AppPlan>, kind: String, target: String, options: Vec<String>) -> Result<()> {
-        self.say_of(&app, AppWord::Mount { kind, target, options })
+    fn mount(&mut self, app: Resource<Jail>, kind: String, target: String, options: Vec<String>) -> Result<()> {
+        self.say_of(&app, JailWord::Mount { kind, target, options })
     }
 
-    fn link(&mut self, app: Resource<AppPlan>, path: String, to: String) -> Result<()> {
-        self.say_of(&app, AppWord::Link { path, to })
+    fn link(&mut self, app: Resource<Jail>, path: String, to: String) -> Result<()> {
+        self.say_of(&app, JailWord::Link { path, to })
     }
 
-    fn device(&mut self, app: Resource<AppPlan>, path: String) -> Result<()> {
-        self.say_of(&app, AppWord::Device { path })
+    fn device(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&app, JailWord::Device { path })
     }
 
-    fn mask(&mut self, app: Resource<AppPlan>, path: String) -> Result<()> {
-        self.say_of(&app, AppWord::Mask { path })
+    fn mask(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&app, JailWord::Mask { path })
     }
 
-    fn read_only(&mut self, app: Resource<AppPlan>, path: String) -> Result<()> {
-        self.say_of(&app, AppWord::ReadOnly { path })
+    fn read_only(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&app, JailWord::ReadOnly { path })
     }
 
-    fn user(&mut self, app: Resource<AppPlan>, who: Credentials) -> Result<()> {
+    fn user(&mut self, app: Resource<Jail>, who: Credentials) -> Result<()> {
         let Credentials { uid, gid, groups } = who;
-        self.say_of(&app, AppWord::User { credentials: plan::Credentials { uid, gid, groups } })
+        self.say_of(&app, JailWord::User { credentials: plan::Credentials { uid, gid, groups } })
     }
 
-    fn capabilities(&mut self, app: Resource<AppPlan>, names: Vec<String>) -> Result<()> {
-        self.say_of(&app, AppWord::Capabilities { names })
+    fn capabilities(&mut self, app: Resource<Jail>, names: Vec<String>) -> Result<()> {
+        self.say_of(&app, JailWord::Capabilities { names })
     }
 
-    fn no_new_privileges(&mut self, app: Resource<AppPlan>) -> Result<()> {
-        self.say_of(&app, AppWord::NoNewPrivileges)
+    fn no_new_privileges(&mut self, app: Resource<Jail>) -> Result<()> {
+        self.say_of(&app, JailWord::NoNewPrivileges)
     }
 
-    fn seccomp(&mut self, app: Resource<AppPlan>, filter: SeccompFilter) -> Result<()> {
+    fn seccomp(&mut self, app: Resource<Jail>, filter: SeccompFilter) -> Result<()> {
         let mode = match filter.mode {
             SeccompMode::Retain => plan::SeccompMode::Retain,
             SeccompMode::Remove => plan::SeccompMode::Remove,
         };
         let filter = plan::SeccompFilter { mode, calls: filter.calls, errno: filter.errno };
-        self.say_of(&app, AppWord::Seccomp { filter })
+        self.say_of(&app, JailWord::Seccomp { filter })
     }
 
-    fn limit(&mut self, app: Resource<AppPlan>, what: String, value: u64) -> Result<()> {
-        self.say_of(&app, AppWord::Limit { what, value })
+    fn limit(&mut self, app: Resource<Jail>, what: String, value: u64) -> Result<()> {
+        self.say_of(&app, JailWord::Limit { what, value })
     }
 
-    fn oom_score(&mut self, app: Resource<AppPlan>, adjustment: i32) -> Result<()> {
-        self.say_of(&app, AppWord::OomScore { adjustment })
+    fn oom_score(&mut self, app: Resource<Jail>, adjustment: i32) -> Result<()> {
+        self.say_of(&app, JailWord::OomScore { adjustment })
     }
 
-    fn stdio(&mut self, app: Resource<AppPlan>, mode: String) -> Result<()> {
-        self.say_of(&app, AppWord::Stdio { mode })
+    fn stdio(&mut self, app: Resource<Jail>, mode: String) -> Result<()> {
+        self.say_of(&app, JailWord::Stdio { mode })
     }
 
-    fn drop(&mut self, _: Resource<AppPlan>) -> Result<()> {
+    fn drop(&mut self, _: Resource<Jail>) -> Result<()> {
         Ok(())
     }
 }
@@ -159,7 +159,7 @@ impl Session {
         Ok(())
     }
 
-    fn say_of(&mut self, app: &Resource<AppPlan>, word: AppWord) -> Result<()> {
+    fn say_of(&mut self, app: &Resource<Jail>, word: JailWord) -> Result<()> {
         let app = self.planned[app.rep() as usize].clone();
         self.say(Word::App { app, word })
     }
@@ -196,22 +196,22 @@ fn texts(word: &Word) -> Vec<&str> {
     }
 }
 
-fn texts_of_app(word: &AppWord) -> Vec<&str> {
+fn texts_of_app(word: &JailWord) -> Vec<&str> {
     match word {
-        AppWord::Root { .. } | AppWord::NoNewPrivileges | AppWord::OomScore { .. } => Vec::new(),
-        AppWord::Bind { source, target, .. } => vec![text_of(source), target],
-        AppWord::Mount { kind, target, options } => {
+        JailWord::Root { .. } | JailWord::NoNewPrivileges | JailWord::OomScore { .. } => Vec::new(),
+        JailWord::Bind { source, target, .. } => vec![text_of(source), target],
+        JailWord::Mount { kind, target, options } => {
             [kind, target].into_iter().chain(options).map(String::as_str).collect()
         }
-        AppWord::Link { path, to } => vec![path, to],
-        AppWord::Device { path: text }
-        | AppWord::Mask { path: text }
-        | AppWord::ReadOnly { path: text }
-        | AppWord::Limit { what: text, .. }
-        | AppWord::Stdio { mode: text } => vec![text],
+        JailWord::Link { path, to } => vec![path, to],
+        JailWord::Device { path: text }
+        | JailWord::Mask { path: text }
+        | JailWord::ReadOnly { path: text }
+        | JailWord::Limit { what: text, .. }
+        | JailWord::Stdio { mode: text } => vec![text],
         // A number is not larger than an empty text.
-        AppWord::User { credentials } => vec![""; credentials.groups.len()],
-        AppWord::Capabilities { names } => names.iter().map(String::as_str).collect(),
-        AppWord::Seccomp { filter } => filter.calls.iter().chain(&filter.errno).map(String::as_str).collect(),
+        JailWord::User { credentials } => vec![""; credentials.groups.len()],
+        JailWord::Capabilities { names } => names.iter().map(String::as_str).collect(),
+        JailWord::Seccomp { filter } => filter.calls.iter().chain(&filter.errno).map(String::as_str).collect(),
     }
 }

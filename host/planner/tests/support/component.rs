@@ -15,7 +15,7 @@ const PRELUDE: &str = r#"
   (import "rkt:plugin/plans@0.1.0" "[method]plan.share" (func $share (param i32 i32 i32)))
   (import "rkt:plugin/plans@0.1.0" "[method]plan.note" (func $note (param i32 i32 i32)))
   (import "rkt:plugin/plans@0.1.0" "[method]plan.app" (func $app (param i32 i32 i32) (result i32)))
-  (import "rkt:plugin/plans@0.1.0" "[method]app-plan.capabilities" (func $capabilities (param i32 i32 i32)))
+  (import "rkt:plugin/plans@0.1.0" "[method]jail.capabilities" (func $capabilities (param i32 i32 i32)))
   (import "rkt:plugin/pods@0.1.0" "[resource-drop]pod" (func $drop-pod (param i32)))
   (import "rkt:plugin/plans@0.1.0" "[resource-drop]plan" (func $drop-plan (param i32)))
   (global $free (mut i32) (i32.const 65536))
