@@ -1,21 +1,24 @@
 //! The one check that every plan passes before it is enacted: grants, sense, conflicts, requests.
 //!
 //! Each word is judged by one arm of one match, without a wildcard, so that a new word cannot be
-//! forgotten. All objections are collected: a plan is accepted as a whole or refused as a whole.
+//! forgotten. All objections are collected: a plan is accepted as a whole or refused as a whole. Words
+//! about jails are judged in [`jail`], those about programs in [`program`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
+use self::jail::{JailDraft, Subject};
+use self::program::ProgramDraft;
 use crate::answer::{Answer, Answered};
-use crate::capability::CapabilitySet;
-use crate::checked::{Jail, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
+use crate::checked::{CheckedPlan, Jail};
 use crate::objection::{Objection, Problem, Refusal};
 use crate::path::CleanPath;
 use crate::permission::{Namespace, Permission, Permissions};
-use crate::pod::{Access, App, CapabilityChange, Credentials, LimitKind, Origin, Pod};
+use crate::pod::{Origin, Pod};
 use crate::request::requests;
-use crate::seccomp::SeccompPolicy;
-use crate::word::{JailWord, Place, Plan, Word};
+use crate::word::{Plan, Role, Word};
+
+mod jail;
+mod program;
 
 /// Judges a plan for a pod.
 ///
@@ -27,15 +30,22 @@ use crate::word::{JailWord, Place, Plan, Word};
 pub fn check(pod: &Pod, plan: &Plan, declared: &Permissions, granted: &Permissions) -> Result<CheckedPlan, Refusal> {
     let mut check = Check { pod, declared, granted, draft: Draft::default(), objections: Vec::new() };
     for (index, word) in plan.words.iter().enumerate() {
-        if let Err(problem) = check.word(word) {
-            let app = match word {
-                Word::App { app, .. } => Some(app.clone()),
-                _ => None,
-            };
-            check.objections.push(Objection { word: Some((index, word.name())), app, problem });
+        if let Err(problem) = check.word(index, word) {
+            check.objections.push(Objection { word: Some((index, word.name())), about: about(word), problem });
         }
     }
     check.finish()
+}
+
+/// The app or program that a word is about.
+fn about(word: &Word) -> Option<String> {
+    match word {
+        Word::App { app, .. } => Some(format!("app {app:?}")),
+        Word::Program { role, .. } => Some(role.to_string()),
+        Word::Share { .. } | Word::Hostname { .. } | Word::Claim { .. } | Word::Waive { .. } | Word::Note { .. } => {
+            None
+        }
+    }
 }
 
 struct Check<'a> {
@@ -51,31 +61,15 @@ struct Check<'a> {
 struct Draft {
     shared: BTreeSet<Namespace>,
     hostname: Option<String>,
-    apps: BTreeMap<String, AppDraft>,
+    apps: BTreeMap<String, JailDraft>,
+    programs: BTreeMap<Role, ProgramDraft>,
     /// Request and answer.
     answers: Vec<(String, Answer)>,
     notes: Vec<String>,
 }
 
-#[derive(Default)]
-struct AppDraft {
-    root: Option<Access>,
-    mounts: Vec<Mount>,
-    devices: Vec<CleanPath>,
-    links: Vec<Link>,
-    read_only: Vec<CleanPath>,
-    masked: Vec<CleanPath>,
-    user: Option<Credentials>,
-    capabilities: Option<CapabilitySet>,
-    no_new_privileges: Option<()>,
-    seccomp: Option<SeccompPolicy>,
-    limits: BTreeMap<LimitKind, u64>,
-    oom_score: Option<i16>,
-    stdio: Option<Stdio>,
-}
-
-impl Check<'_> {
-    fn word(&mut self, word: &Word) -> Result<(), Problem> {
+impl<'a> Check<'a> {
+    fn word(&mut self, index: usize, word: &Word) -> Result<(), Problem> {
         match word {
             Word::Share { namespace } => {
                 let namespace =
@@ -92,8 +86,9 @@ impl Check<'_> {
             }
             Word::App { app, word } => {
                 let asked = self.pod.app(app).ok_or(Problem::UnknownApp)?;
-                self.app_word(asked, word)
+                self.jail_word(Subject::App(asked), word)
             }
+            Word::Program { role, word } => self.program_word(index, role, word),
             Word::Claim { request, how } => {
                 self.need(Permission::Claim)?;
                 self.draft.answers.push((request.clone(), Answer::Claimed { how: how.clone() }));
@@ -110,105 +105,6 @@ impl Check<'_> {
         }
     }
 
-    #[allow(clippy::too_many_lines, reason = "one arm a word, in one place")]
-    fn app_word(&mut self, asked: &App, word: &JailWord) -> Result<(), Problem> {
-        if !self.draft.apps.contains_key(&asked.name) {
-            self.draft.apps.insert(asked.name.clone(), AppDraft::default());
-        }
-        match word {
-            JailWord::Root { access } => {
-                self.need(Permission::Root)?;
-                set_once(&mut self.draft(asked).root, *access)
-            }
-            JailWord::Bind { source, target, access, recursive } => {
-                let source = self.source(asked, source, *access)?;
-                let reach = if *recursive { Reach::Recursive } else { Reach::Single };
-                self.mount(asked, Mount::Bind { source, target: path(target)?, access: *access, reach })
-            }
-            JailWord::Mount { kind, target, options } => {
-                let kind = FileSystem::parse(kind).ok_or_else(|| Problem::FileSystem { kind: kind.clone() })?;
-                self.need(Permission::Mount(kind))?;
-                let options = MountOptions::parse(kind, options)
-                    .map_err(|option| Problem::Option { kind: kind.name(), option })?;
-                self.mount(asked, Mount::FileSystem { kind, target: path(target)?, options })
-            }
-            JailWord::Link { path: at, to } => {
-                self.need(Permission::Link)?;
-                if to.is_empty() || to.contains('\0') || to.len() > 4095 {
-                    return Err(Problem::Text { text: to.clone() });
-                }
-                let link = Link { path: below_root(at)?, to: to.clone() };
-                let links = &mut self.draft(asked).links;
-                if links.iter().any(|other| other.path == link.path) {
-                    return Err(Problem::Taken { path: link.path });
-                }
-                links.push(link);
-                Ok(())
-            }
-            JailWord::Device { path: at } => {
-                let at = below_root(at)?;
-                self.need(Permission::Device(at.clone()))?;
-                add_once(&mut self.draft(asked).devices, at)
-            }
-            JailWord::Mask { path: at } => {
-                self.need(Permission::Mask)?;
-                add_once(&mut self.draft(asked).masked, below_root(at)?)
-            }
-            JailWord::ReadOnly { path: at } => {
-                self.need(Permission::ReadOnly)?;
-                add_once(&mut self.draft(asked).read_only, below_root(at)?)
-            }
-            JailWord::User { credentials } => {
-                self.need(Permission::User)?;
-                set_once(&mut self.draft(asked).user, credentials.clone())
-            }
-            JailWord::Capabilities { names } => {
-                let set = CapabilitySet::from_names(names.iter().map(String::as_str)).map_err(Problem::Capability)?;
-                let beyond = set.minus(the_users_own(asked));
-                if !beyond.is_empty() {
-                    self.need_capabilities(beyond)?;
-                }
-                set_once(&mut self.draft(asked).capabilities, set)
-            }
-            JailWord::NoNewPrivileges => {
-                self.need(Permission::NoNewPrivileges)?;
-                set_once(&mut self.draft(asked).no_new_privileges, ())
-            }
-            JailWord::Seccomp { filter } => {
-                self.need(Permission::Seccomp)?;
-                let policy = SeccompPolicy::from_filter(filter).map_err(Problem::Seccomp)?;
-                if policy.refuses_nothing() && !the_user_wants_no_filter(asked) {
-                    self.need(Permission::Unfiltered)?;
-                }
-                set_once(&mut self.draft(asked).seccomp, policy)
-            }
-            JailWord::Limit { what, value } => {
-                self.need(Permission::Limit)?;
-                let kind = LimitKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name() == what)
-                    .ok_or_else(|| Problem::LimitKind { what: what.clone() })?;
-                let range = kind.range();
-                in_range(kind.name(), (*value).into(), &((*range.start()).into()..=(*range.end()).into()))?;
-                match self.draft(asked).limits.insert(kind, *value) {
-                    None => Ok(()),
-                    Some(_) => Err(Problem::Twice),
-                }
-            }
-            JailWord::OomScore { adjustment } => {
-                self.need(Permission::OomScore)?;
-                in_range("the adjustment", (*adjustment).into(), &(-1000..=1000))?;
-                let adjustment = i16::try_from(*adjustment).expect("the range was just checked");
-                set_once(&mut self.draft(asked).oom_score, adjustment)
-            }
-            JailWord::Stdio { mode } => {
-                let mode = Stdio::parse(mode).ok_or_else(|| Problem::Stdio { mode: mode.clone() })?;
-                self.need(Permission::Stdio(mode))?;
-                set_once(&mut self.draft(asked).stdio, mode)
-            }
-        }
-    }
-
     /// What a word needs has to be declared by the component and granted by policy.
     fn need(&self, permission: Permission) -> Result<(), Problem> {
         if !self.declared.cover(&permission) {
@@ -220,73 +116,17 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// As [`Self::need`], but names only those that are missing.
-    fn need_capabilities(&self, set: CapabilitySet) -> Result<(), Problem> {
-        let undeclared = set.minus(self.declared.capabilities());
-        if !undeclared.is_empty() {
-            return Err(Problem::NotDeclared { permission: Permission::Capabilities(undeclared) });
-        }
-        let ungranted = set.minus(self.granted.capabilities());
-        if !ungranted.is_empty() {
-            return Err(Problem::NotGranted { permission: Permission::Capabilities(ungranted) });
-        }
-        Ok(())
-    }
-
-    fn source(&self, asked: &App, place: &Place, access: Access) -> Result<Source, Problem> {
-        match place {
-            Place::Volume(name) => {
-                self.need(Permission::BindVolume)?;
-                if asked.volumes.iter().any(|wanted| wanted.value.volume == *name) {
-                    Ok(Source::Volume(name.clone()))
-                } else {
-                    Err(Problem::UnknownVolume { name: name.clone() })
-                }
-            }
-            Place::Empty(name) => {
-                self.need(Permission::BindEmpty)?;
-                if is_file_name(name) {
-                    Ok(Source::Empty(name.clone()))
-                } else {
-                    Err(Problem::Text { text: name.clone() })
-                }
-            }
-            Place::Host(at) => {
-                let at = path(at)?;
-                self.need(Permission::BindHost(access, at.clone()))?;
-                Ok(Source::Host(at))
-            }
-        }
-    }
-
-    fn mount(&mut self, asked: &App, mount: Mount) -> Result<(), Problem> {
-        let target = mount.target();
-        if target.as_str() == "/" {
-            return Err(Problem::AtRoot);
-        }
-        let mounts = &mut self.draft(asked).mounts;
-        if mounts.iter().any(|other| other.target() == target) {
-            return Err(Problem::Taken { path: target.clone() });
-        }
-        mounts.push(mount);
-        Ok(())
-    }
-
-    fn draft(&mut self, asked: &App) -> &mut AppDraft {
-        self.draft.apps.get_mut(&asked.name).expect("a draft is made before an app's first word")
-    }
-
     fn finish(mut self) -> Result<CheckedPlan, Refusal> {
-        if !self.draft.shared.contains(&Namespace::User) {
-            self.object(None, Problem::UserNamespace);
-        }
-        if self.draft.hostname.is_some() && self.draft.shared.contains(&Namespace::Uts) {
-            self.object(None, Problem::HostnameOfTheHost);
-        }
-        let apps = self.pod.apps.iter().filter_map(|asked| self.finish_app(asked)).collect();
+        let programs = self.finish_programs();
+        self.finish_namespaces(&programs);
+        let apps = if programs.is_opaque() { self.no_apps() } else { self.finish_apps() };
         let mut plan = CheckedPlan {
             shared: std::mem::take(&mut self.draft.shared),
             hostname: self.draft.hostname.take(),
+            program: programs.main,
+            helpers: programs.helpers,
+            enter: programs.enter,
+            stop: programs.stop,
             apps,
             answers: Vec::new(),
             notes: std::mem::take(&mut self.draft.notes),
@@ -301,47 +141,45 @@ impl Check<'_> {
         }
     }
 
-    fn finish_app(&mut self, asked: &App) -> Option<Jail> {
-        let Some(draft) = self.draft.apps.remove(&asked.name) else {
-            self.object(Some(asked), Problem::Missing { word: "app" });
-            return None;
-        };
-        let mut mounts = draft.mounts;
-        mounts.sort_by(|one, other| one.target().cmp(other.target()));
-        for problem in below_kernel_files(&mounts, &draft.devices, &draft.links) {
-            self.object(Some(asked), problem);
+    /// Namespaces are rkt's to make or to share only where rkt starts what is inside.
+    fn finish_namespaces(&mut self, programs: &program::Programs) {
+        if programs.main.is_none() {
+            if !self.draft.shared.contains(&Namespace::User) {
+                self.object(None, Problem::UserNamespace);
+            }
+            if self.draft.hostname.is_some() && self.draft.shared.contains(&Namespace::Uts) {
+                self.object(None, Problem::HostnameOfTheHost);
+            }
+            return;
         }
-        if draft.seccomp.is_none()
-            && !the_user_wants_no_filter(asked)
-            && let Err(problem) = self.need(Permission::Unfiltered)
-        {
-            self.object(Some(asked), problem);
+        if !self.draft.shared.is_empty() {
+            self.object(None, Problem::OfTheProgram { word: "share" });
         }
-        let root = self.required(asked, "root", draft.root)?;
-        let user = self.required(asked, "user", draft.user)?;
-        Some(Jail {
-            name: asked.name.clone(),
-            root,
-            mounts,
-            devices: draft.devices,
-            links: draft.links,
-            read_only: draft.read_only,
-            masked: draft.masked,
-            user,
-            capabilities: draft.capabilities.unwrap_or_default(),
-            no_new_privileges: draft.no_new_privileges.is_some(),
-            seccomp: draft.seccomp,
-            limits: draft.limits,
-            oom_score: draft.oom_score,
-            stdio: draft.stdio.unwrap_or_default(),
-        })
+        if self.draft.hostname.is_some() && programs.is_opaque() {
+            self.object(None, Problem::OfTheProgram { word: "hostname" });
+        }
     }
 
-    fn required<T>(&mut self, asked: &App, word: &'static str, said: Option<T>) -> Option<T> {
-        if said.is_none() {
-            self.object(Some(asked), Problem::Missing { word });
+    fn finish_apps(&mut self) -> Vec<Jail> {
+        let pod: &'a Pod = self.pod;
+        pod.apps
+            .iter()
+            .filter_map(|asked| match self.draft.apps.remove(&asked.name) {
+                Some(draft) => self.finish_jail(Subject::App(asked), draft),
+                None => {
+                    self.object(Some(format!("app {:?}", asked.name)), Problem::Missing { word: "app" });
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// Nobody would do what is planned for an app inside something opaque.
+    fn no_apps(&mut self) -> Vec<Jail> {
+        for app in std::mem::take(&mut self.draft.apps).into_keys() {
+            self.object(Some(format!("app {app:?}")), Problem::OfTheProgram { word: "app" });
         }
-        said
+        Vec::new()
     }
 
     /// Every request is answered exactly once: seen, claimed or waived.
@@ -369,43 +207,12 @@ impl Check<'_> {
         answered
     }
 
-    fn object(&mut self, app: Option<&App>, problem: Problem) {
-        self.objections.push(Objection { word: None, app: app.map(|app| app.name.clone()), problem });
+    fn object(&mut self, about: Option<String>, problem: Problem) {
+        self.objections.push(Objection { word: None, about, problem });
     }
 }
 
-/// Capabilities that the user asked to retain are the user's to give. An image's are not.
-fn the_users_own(asked: &App) -> CapabilitySet {
-    match &asked.capabilities {
-        Some(change) if change.by != Origin::Image => match change.value {
-            CapabilityChange::Retain(set) => set,
-            CapabilityChange::Remove(_) => CapabilitySet::EMPTY,
-        },
-        _ => CapabilitySet::EMPTY,
-    }
-}
-
-/// So is the decision to have no filter.
-fn the_user_wants_no_filter(asked: &App) -> bool {
-    asked.seccomp.as_ref().is_some_and(|asked| {
-        asked.by != Origin::Image
-            && SeccompPolicy::from_filter(&asked.value).is_ok_and(|policy| policy.refuses_nothing())
-    })
-}
-
-/// Places, devices and links cannot lie among files that are the kernel's own; the kernel's can.
-fn below_kernel_files(mounts: &[Mount], devices: &[CleanPath], links: &[Link]) -> Vec<Problem> {
-    let kernels =
-        mounts.iter().filter(|mount| matches!(mount, Mount::FileSystem { kind, .. } if kind.is_the_kernels()));
-    let binds = mounts.iter().filter(|mount| matches!(mount, Mount::Bind { .. })).map(Mount::target);
-    let ours: Vec<&CleanPath> = binds.chain(devices).chain(links.iter().map(|link| &link.path)).collect();
-    kernels
-        .flat_map(|kernel| ours.iter().map(move |target| (kernel.target(), *target)))
-        .filter(|(kernel, target)| kernel != target && kernel.holds(target))
-        .map(|(kernel, target)| Problem::BelowKernelFiles { target: target.clone(), below: kernel.clone() })
-        .collect()
-}
-
+/// A path as the contract has it.
 fn path(text: &str) -> Result<CleanPath, Problem> {
     text.parse().map_err(|cause| Problem::Path { path: text.to_owned(), cause })
 }
@@ -421,22 +228,6 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Problem> {
     }
     *slot = Some(value);
     Ok(())
-}
-
-fn add_once(list: &mut Vec<CleanPath>, path: CleanPath) -> Result<(), Problem> {
-    if list.contains(&path) {
-        return Err(Problem::Taken { path });
-    }
-    list.push(path);
-    Ok(())
-}
-
-/// As numbers that hold all that a plugin can say, so that none is mistaken for another.
-fn in_range(what: &'static str, value: i128, range: &RangeInclusive<i128>) -> Result<(), Problem> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(Problem::Range { what, value, least: *range.start(), most: *range.end() })
 }
 
 /// RFC 1123 labels with dots between them, at most 64 characters as the kernel takes (uname(2)).

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::answer::Answered;
+use crate::artifact::Artifact;
 use crate::capability::CapabilitySet;
 use crate::path::CleanPath;
 use crate::permission::Namespace;
 use crate::pod::{Access, Credentials, LimitKind};
+use crate::program::{Helper, Inside, MainProgram, Template};
 use crate::seccomp::SeccompPolicy;
 
 /// What is done for a pod.
@@ -23,7 +25,15 @@ pub struct CheckedPlan {
     pub shared: BTreeSet<Namespace>,
     /// The host name to set; none where the host's is shared or the kernel's copy of it kept.
     pub hostname: Option<String>,
-    /// In the order of the pod.
+    /// What starts the inside of the pod; none: rkt itself does, in namespaces that it makes.
+    pub program: Option<MainProgram>,
+    /// Programs beside the pod, in the order in which they are started.
+    pub helpers: Vec<Helper>,
+    /// By which a command is run inside an opaque pod.
+    pub enter: Option<Template>,
+    /// By which an opaque pod is asked to end.
+    pub stop: Option<Template>,
+    /// In the order of the pod; none where what is inside is opaque.
     pub apps: Vec<Jail>,
     /// What became of each request.
     pub answers: Vec<Answered>,
@@ -32,32 +42,41 @@ pub struct CheckedPlan {
 }
 
 impl CheckedPlan {
+    /// Whether the host knows nothing of what is inside the pod.
+    pub fn is_opaque(&self) -> bool {
+        self.program.as_ref().is_some_and(|main| main.inside == Inside::Opaque)
+    }
+
     /// Namespaces that are made for the pod.
     pub fn own(&self) -> impl Iterator<Item = Namespace> {
         Namespace::ALL.into_iter().filter(|namespace| !self.shared.contains(namespace))
     }
 }
 
-/// What is done for an app.
+/// What an app or a program sees of files, and what its process may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Jail {
-    /// Its name in the pod.
+    /// The app's name in the pod, or what the program is called.
     pub name: String,
-    /// How its image is used as root.
-    pub root: Access,
+    /// Its root file system.
+    pub root: Root,
     /// Parents before what is below them, each target once.
     pub mounts: Vec<Mount>,
     /// Device nodes, after the mounts.
     pub devices: Vec<CleanPath>,
     /// Symbolic links, after the mounts.
     pub links: Vec<Link>,
+    /// Directories of a bare root, before the mounts.
+    pub directories: Vec<Directory>,
+    /// Files of a bare root, before the mounts.
+    pub files: Vec<NewFile>,
     /// What becomes read-only, after all else is in place.
     pub read_only: Vec<CleanPath>,
     /// What becomes unreadable, last.
     pub masked: Vec<CleanPath>,
     /// The process's user.
-    pub user: Credentials,
+    pub user: User,
     /// The process's bounding set; its permitted and effective sets too where the user is root.
     pub capabilities: CapabilitySet,
     /// PR_SET_NO_NEW_PRIVS.
@@ -70,6 +89,46 @@ pub struct Jail {
     pub oom_score: Option<i16>,
     /// Where output goes.
     pub stdio: Stdio,
+}
+
+/// What a root file system is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Root {
+    /// The app's image, used so.
+    Image(Access),
+    /// Nothing: what is planned is all that there is. A program's.
+    Bare,
+}
+
+/// Whom a process runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum User {
+    /// These ids.
+    Ids(Credentials),
+    /// A user and group that no other process has and no file belongs to but those made for it.
+    Own,
+}
+
+/// A directory that is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Directory {
+    /// Where.
+    pub path: CleanPath,
+    /// Its permissions, of which there are nine.
+    pub mode: u16,
+}
+
+/// A file that is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewFile {
+    /// Where.
+    pub path: CleanPath,
+    /// Its permissions, of which there are nine.
+    pub mode: u16,
+    /// What is in it.
+    pub content: String,
 }
 
 /// Something mounted in an app's root.
@@ -117,6 +176,12 @@ pub enum Source {
     Empty(String),
     /// A path of the host, as it is there.
     Host(CleanPath),
+    /// A path in the image that the plugin came in; never written.
+    Payload(CleanPath),
+    /// An app's root file system, without set-user-id programs and device nodes.
+    RootOf(String),
+    /// What the host makes or finds; never written.
+    Artifact(Artifact),
 }
 
 /// Whether a bind takes what is mounted below its source along.

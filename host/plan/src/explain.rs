@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::capability::CapabilitySet;
-use crate::checked::{Jail, CheckedPlan, Mount, MountOptions, Reach, Source};
+use crate::checked::{CheckedPlan, Jail, Mount, MountOptions, Reach, Root, Source, User};
 use crate::permission::Namespace;
 use crate::pod::{Access, LimitKind};
 use crate::seccomp::SeccompPolicy;
+
+mod programs;
 
 /// One line about a plan: whom it is about, which aspect, and what it says.
 struct Facet {
@@ -214,7 +216,9 @@ fn facets(plan: &CheckedPlan) -> Vec<Facet> {
     let pod =
         |aspect, item: String, text: String, measure| Facet { subject: "pod".to_owned(), aspect, item, text, measure };
     let mut facets = Vec::new();
-    for namespace in Namespace::ALL {
+    // Elsewhere the program says which there are, by its arguments.
+    let made_by_rkt = if plan.program.is_none() { &Namespace::ALL[..] } else { &[] };
+    for &namespace in made_by_rkt {
         let (text, measure) = if plan.shared.contains(&namespace) {
             (format!("{}: the host's", namespace.name()), Measure::Weakens)
         } else if namespace == Namespace::Network {
@@ -227,16 +231,43 @@ fn facets(plan: &CheckedPlan) -> Vec<Facet> {
     if let Some(name) = &plan.hostname {
         facets.push(pod("host name", String::new(), name.clone(), Measure::Neutral));
     }
-    facets.extend(plan.apps.iter().flat_map(facets_of_app));
+    facets.extend(programs::facets(plan));
+    facets.extend(plan.apps.iter().flat_map(|app| {
+        let subject = format!("app {}", app.name);
+        let mut facets = facets_of_jail(&subject, app, true);
+        facets.push(Facet {
+            subject,
+            aspect: "output",
+            item: String::new(),
+            text: app.stdio.name().to_owned(),
+            measure: Measure::Neutral,
+        });
+        facets
+    }));
     facets
 }
 
-fn facets_of_app(app: &Jail) -> Vec<Facet> {
-    let subject = format!("app {}", app.name);
-    let facet =
-        |aspect, item: String, text: String, measure| Facet { subject: subject.clone(), aspect, item, text, measure };
-    let one = |aspect, text: String, measure| facet(aspect, String::new(), text, measure);
-    let mut facets = vec![one("root", format!("the image, {}", access(app.root)), Measure::Reach(app.root))];
+/// Of one that is a tree only, the files.
+fn facets_of_jail(subject: &str, app: &Jail, has_process: bool) -> Vec<Facet> {
+    let facet = |aspect, item: String, text: String, measure| Facet {
+        subject: subject.to_owned(),
+        aspect,
+        item,
+        text,
+        measure,
+    };
+    let mut facets = Vec::new();
+    if let Root::Image(how) = app.root {
+        facets.push(facet("root", String::new(), format!("the image, {}", access(how)), Measure::Reach(how)));
+    }
+    facets.extend(app.directories.iter().map(|made| {
+        let text = format!("{} {:04o}", printable(made.path.as_str()), made.mode);
+        facet("directories", made.path.to_string(), text, Measure::Neutral)
+    }));
+    facets.extend(app.files.iter().map(|made| {
+        let text = format!("{} {:04o}: {}", printable(made.path.as_str()), made.mode, printable(&made.content));
+        facet("files", made.path.to_string(), text, Measure::Neutral)
+    }));
     facets.extend(app.mounts.iter().map(|mount| {
         let (text, measure) = describe(mount);
         facet("mounts", mount.target().to_string(), text, measure)
@@ -251,12 +282,27 @@ fn facets_of_app(app: &Jail) -> Vec<Facet> {
     }));
     facets.extend(named("read-only", &app.read_only, || Measure::Tightens));
     facets.extend(named("masked", &app.masked, || Measure::Tightens));
-    let mut user = format!("{}:{}", app.user.uid, app.user.gid);
-    if !app.user.groups.is_empty() {
-        let groups: Vec<_> = app.user.groups.iter().map(u32::to_string).collect();
-        user = format!("{user} and {}", groups.join(", "));
+    if has_process {
+        facets.extend(facets_of_process(subject, app));
     }
-    facets.push(one("user", user, Measure::Neutral));
+    facets.extend(app.limits.iter().map(|(kind, value)| {
+        facet("limits", kind.name().to_owned(), describe_limit(*kind, *value), Measure::Bound(*value))
+    }));
+    if let Some(score) = app.oom_score {
+        facets.push(facet("oom score", String::new(), score.to_string(), Measure::Neutral));
+    }
+    facets
+}
+
+fn facets_of_process(subject: &str, app: &Jail) -> Vec<Facet> {
+    let one = |aspect, text: String, measure| Facet {
+        subject: subject.to_owned(),
+        aspect,
+        item: String::new(),
+        text,
+        measure,
+    };
+    let mut facets = vec![one("user", describe_user(&app.user), Measure::Neutral)];
     facets.push(one("capabilities", app.capabilities.to_string(), Measure::Capabilities(app.capabilities)));
     facets.push(if app.no_new_privileges {
         one("privileges", "programs gain none".to_owned(), Measure::Tightens)
@@ -268,24 +314,24 @@ fn facets_of_app(app: &Jail) -> Vec<Facet> {
         |policy| format!("{} of {}", policy.allowed_count(), SeccompPolicy::known_calls().count()),
     );
     facets.push(one("system calls", calls, Measure::Seccomp(app.seccomp.clone())));
-    facets.extend(app.limits.iter().map(|(kind, value)| {
-        facet("limits", kind.name().to_owned(), describe_limit(*kind, *value), Measure::Bound(*value))
-    }));
-    if let Some(score) = app.oom_score {
-        facets.push(one("oom score", score.to_string(), Measure::Neutral));
-    }
-    facets.push(one("output", app.stdio.name().to_owned(), Measure::Neutral));
     facets
+}
+
+fn describe_user(user: &User) -> String {
+    match user {
+        User::Own => "one of its own, that nothing else is".to_owned(),
+        User::Ids(ids) if ids.groups.is_empty() => format!("{}:{}", ids.uid, ids.gid),
+        User::Ids(ids) => {
+            let groups: Vec<_> = ids.groups.iter().map(u32::to_string).collect();
+            format!("{}:{} and {}", ids.uid, ids.gid, groups.join(", "))
+        }
+    }
 }
 
 fn describe(mount: &Mount) -> (String, Measure) {
     match mount {
         Mount::Bind { source, target, access: how, reach } => {
-            let source = match source {
-                Source::Volume(name) => format!("volume {name}"),
-                Source::Empty(name) => format!("empty directory {name}"),
-                Source::Host(path) => format!("the host's {}", printable(path.as_str())),
-            };
+            let source = describe_source(source);
             let below = match reach {
                 Reach::Single => "",
                 Reach::Recursive => ", with all mounts below",
@@ -297,6 +343,17 @@ fn describe(mount: &Mount) -> (String, Measure) {
             let text = format!("{}: {}{}", printable(target.as_str()), kind.name(), describe_options(options));
             (text, Measure::Neutral)
         }
+    }
+}
+
+fn describe_source(source: &Source) -> String {
+    match source {
+        Source::Volume(name) => format!("volume {name}"),
+        Source::Empty(name) => format!("empty directory {name}"),
+        Source::Host(path) => format!("the host's {}", printable(path.as_str())),
+        Source::Payload(path) => format!("the payload's {}", printable(path.as_str())),
+        Source::RootOf(app) => format!("the root of app {app}"),
+        Source::Artifact(artifact) => artifact.describe(),
     }
 }
 

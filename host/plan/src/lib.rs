@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod answer;
+mod artifact;
 mod capability;
 mod check;
 mod checked;
@@ -17,15 +18,20 @@ mod objection;
 mod path;
 mod permission;
 mod pod;
+mod program;
 mod request;
 mod seccomp;
+mod shape;
 mod syscalls;
 mod word;
 
 pub use answer::{Answer, Answered};
+pub use artifact::{Artifact, ArtifactKind};
 pub use capability::{Capability, CapabilitySet, UnknownCapability};
 pub use check::check;
-pub use checked::{Jail, CheckedPlan, FileSystem, Link, Mount, MountOptions, Reach, Source, Stdio};
+pub use checked::{
+    CheckedPlan, Directory, FileSystem, Jail, Link, Mount, MountOptions, NewFile, Reach, Root, Source, Stdio, User,
+};
 pub use explain::{Change, Difference, Strictness, diff, explain, printable};
 pub use grant::{Grant, GrantError};
 pub use objection::{Objection, Problem, Refusal};
@@ -34,6 +40,10 @@ pub use permission::{Namespace, Permission, PermissionError, Permissions};
 pub use pod::{
     Access, App, Asked, CapabilityChange, Credentials, LimitKind, Origin, Pod, SeccompFilter, SeccompMode, VolumeMount,
 };
+pub use program::{
+    Argument, Channel, Confinement, Handle, Helper, Inside, MainProgram, Piece, Program, ProgramFile, Template,
+};
 pub use request::{Request, requests};
 pub use seccomp::{Condition, SeccompError, SeccompPolicy};
-pub use word::{JailWord, Place, Plan, Word};
+pub use shape::{Hole, Shape, ShapeError};
+pub use word::{JailWord, Piece as SpokenPiece, Place, Plan, ProgramWord, Role, Word};

@@ -69,8 +69,8 @@ impl std::error::Error for Refusal {}
 pub struct Objection {
     /// The number of the word, from 0, and its name; none where a word is missing.
     pub word: Option<(usize, &'static str)>,
-    /// The app that the word is about.
-    pub app: Option<String>,
+    /// The app or program that the word is about, for people.
+    pub about: Option<String>,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -79,12 +79,12 @@ impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((index, name)) = self.word {
             write!(f, "word {index} `{name}`")?;
-            if let Some(app) = &self.app {
-                write!(f, " of app {app:?}")?;
+            if let Some(about) = &self.about {
+                write!(f, " of {about}")?;
             }
             f.write_str(": ")?;
-        } else if let Some(app) = &self.app {
-            write!(f, "app {app:?}: ")?;
+        } else if let Some(about) = &self.about {
+            write!(f, "{about}: ")?;
         }
         write!(f, "{}", self.problem)?;
         let mut cause = std::error::Error::source(&self.problem);
@@ -164,6 +164,95 @@ pub enum Problem {
         target: CleanPath,
         /// Where the kernel's are.
         below: CleanPath,
+    },
+    /// A word of rkt's own part where a program does that part.
+    #[error("`{word}` is not rkt's to do: the plan's program starts what is inside")]
+    OfTheProgram {
+        /// The word.
+        word: &'static str,
+    },
+    /// A word for apps, said of a program.
+    #[error("`{word}` is a word for apps")]
+    OnlyApps {
+        /// The word.
+        word: &'static str,
+    },
+    /// A word for programs, said of an app.
+    #[error("`{word}` is a word for programs")]
+    OnlyPrograms {
+        /// The word.
+        word: &'static str,
+    },
+    /// A word for helpers, said of another program.
+    #[error("`{word}` is a word for helpers")]
+    OnlyHelpers {
+        /// The word.
+        word: &'static str,
+    },
+    /// Rights of a process that has all of them.
+    #[error("`{word}` says nothing of a program that runs outside of its jail")]
+    OutsideOfTheJail {
+        /// The word.
+        word: &'static str,
+    },
+    /// A program of the plugin's own, outside of a jail.
+    #[error("only a program of the host can run outside of its jail")]
+    UnconfinedPayload,
+    /// A program that is neither the host's nor the payload's.
+    #[error("a program is a file of the host or of the payload")]
+    NoProgram,
+    /// A piece that is several arguments, with others.
+    #[error("a command and the words of whoever enters are arguments by themselves")]
+    NotAlone,
+    /// The words of whoever enters, elsewhere.
+    #[error("only `enter` is told the words of whoever enters")]
+    OnlyEnter,
+    /// The path of a tree, for a program that is in it.
+    #[error("a program in its jail has the tree as its root")]
+    TreeOfAJail,
+    /// Two ways to speak with init.
+    #[error("the channel is a socket or a descriptor, not both")]
+    TwoChannels,
+    /// Time for an init that there is not, or a channel of a program that starts none.
+    #[error("only the program that starts rkt's init has a channel, and time to speak on it")]
+    NobodySpeaks,
+    /// A socket where nobody but the program would find it.
+    #[error("the channel of a program in its jail is a descriptor")]
+    SocketInAJail,
+    /// A place that is a connection.
+    #[error("the channel is a descriptor of the program and no place to bind")]
+    ChannelIsNoPlace,
+    /// Something of the host for an app that does not run on it.
+    #[error("{path}: only volumes and empty places come to an init behind a descriptor")]
+    OutOfReach {
+        /// Where it was to be.
+        path: CleanPath,
+    },
+    /// A way to enter or to stop what init does anyway.
+    #[error("only an opaque pod is entered and stopped by a program, in the jail of the pod's own")]
+    TemplateWithoutNeed,
+    /// What a program that runs in another's jail cannot have.
+    #[error("`{word}` is not for enter and stop, which run in the jail of the pod's program")]
+    OfATemplate {
+        /// The word.
+        word: &'static str,
+    },
+    /// An artifact that there is not.
+    #[error("there is no artifact {kind:?} of {of:?}")]
+    Artifact {
+        /// Its kind.
+        kind: String,
+        /// What it was to be made of.
+        of: String,
+    },
+    /// Something that others use too.
+    #[error("it can be used for reading only")]
+    NeverWritten,
+    /// More than any app asked for.
+    #[error("no app wants to write to the volume {name:?}")]
+    VolumeForReading {
+        /// The volume.
+        name: String,
     },
     /// A volume that the app was not to have.
     #[error("the pod has no volume {name:?}")]

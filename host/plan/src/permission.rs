@@ -5,9 +5,12 @@
 //! ```text
 //! share:NAMESPACE                    hostname          root        link       user
 //! bind:volume  bind:empty            bind:host:ro:PATH bind:host:rw:PATH
+//! bind:payload bind:root             artifact:KIND     file        channel
 //! mount:KIND   device:PATH           capability:NAME   capability:all
 //! mask         read-only             no-new-privileges seccomp     unfiltered
 //! limit        oom-score             stdio:MODE        claim
+//! program:host:PATH                  program:payload   unconfined:PATH
+//! argument:SHAPE                     environment:SHAPE
 //! ```
 //!
 //! A path grants what is below it too, component by component; `rw` grants `ro`.
@@ -17,10 +20,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::ArtifactKind;
 use crate::capability::{Capability, CapabilitySet, UnknownCapability};
 use crate::checked::{FileSystem, Stdio};
 use crate::path::{CleanPath, PathError};
 use crate::pod::Access;
+use crate::shape::{Shape, ShapeError};
 
 /// A namespace of the kernel that a pod can have for itself or share with the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +82,26 @@ pub enum Permission {
     BindEmpty,
     /// Bind a path of the host, or one below it.
     BindHost(Access, CleanPath),
+    /// Bind or open what is in the plugin's own image.
+    BindPayload,
+    /// Bind or open the root of an app, for a program.
+    BindRoot,
+    /// Bind or open an artifact.
+    Artifact(ArtifactKind),
+    /// Make files and directories.
+    File,
+    /// Speak with rkt's init inside.
+    Channel,
+    /// Execute a program of the host in its jail.
+    ProgramHost(CleanPath),
+    /// Execute programs of the plugin's own image in their jails.
+    ProgramPayload,
+    /// Execute this program outside of its jail.
+    Unconfined(CleanPath),
+    /// Tell a program outside of its jail this.
+    Argument(Shape),
+    /// Give a program outside of its jail this variable, `NAME=VALUE`.
+    Environment(Shape),
     /// Mount a kernel file system.
     Mount(FileSystem),
     /// Make symbolic links.
@@ -116,6 +141,9 @@ impl Permission {
             }
             (Self::Device(path), Self::Device(needed_path)) => path.holds(needed_path),
             (Self::Capabilities(set), Self::Capabilities(needed_set)) => set.holds(*needed_set),
+            (Self::Argument(shape), Self::Argument(needed)) | (Self::Environment(shape), Self::Environment(needed)) => {
+                shape.takes(needed)
+            }
             (ours, needed) => ours == needed,
         }
     }
@@ -131,6 +159,16 @@ impl fmt::Display for Permission {
             Self::BindEmpty => f.write_str("bind:empty"),
             Self::BindHost(Access::ReadOnly, path) => write!(f, "bind:host:ro:{path}"),
             Self::BindHost(Access::ReadWrite, path) => write!(f, "bind:host:rw:{path}"),
+            Self::BindPayload => f.write_str("bind:payload"),
+            Self::BindRoot => f.write_str("bind:root"),
+            Self::Artifact(kind) => write!(f, "artifact:{}", kind.name()),
+            Self::File => f.write_str("file"),
+            Self::Channel => f.write_str("channel"),
+            Self::ProgramHost(path) => write!(f, "program:host:{path}"),
+            Self::ProgramPayload => f.write_str("program:payload"),
+            Self::Unconfined(path) => write!(f, "unconfined:{path}"),
+            Self::Argument(shape) => write!(f, "argument:{shape}"),
+            Self::Environment(shape) => write!(f, "environment:{shape}"),
             Self::Mount(kind) => write!(f, "mount:{}", kind.name()),
             Self::Link => f.write_str("link"),
             Self::Device(path) => write!(f, "device:{path}"),
@@ -163,17 +201,31 @@ impl FromStr for Permission {
         };
         let unknown = || PermissionError::Unknown { text: text.to_owned() };
         let path = |path: &str| path.parse().map_err(|cause| PermissionError::Path { text: text.to_owned(), cause });
+        let shape =
+            |shape: &str| shape.parse().map_err(|cause| PermissionError::Shape { text: text.to_owned(), cause });
         Ok(match (word, argument) {
             ("share", Some(name)) => Self::Share(Namespace::parse(name).ok_or_else(unknown)?),
             ("hostname", None) => Self::Hostname,
             ("root", None) => Self::Root,
             ("bind", Some("volume")) => Self::BindVolume,
             ("bind", Some("empty")) => Self::BindEmpty,
+            ("bind", Some("payload")) => Self::BindPayload,
+            ("bind", Some("root")) => Self::BindRoot,
             ("bind", Some(argument)) => match argument.split_at_checked("host:ro:".len()) {
                 Some(("host:ro:", below)) => Self::BindHost(Access::ReadOnly, path(below)?),
                 Some(("host:rw:", below)) => Self::BindHost(Access::ReadWrite, path(below)?),
                 _ => return Err(unknown()),
             },
+            ("artifact", Some(kind)) => Self::Artifact(ArtifactKind::parse(kind).ok_or_else(unknown)?),
+            ("file", None) => Self::File,
+            ("channel", None) => Self::Channel,
+            ("program", Some("payload")) => Self::ProgramPayload,
+            ("program", Some(argument)) => {
+                Self::ProgramHost(path(argument.strip_prefix("host:").ok_or_else(unknown)?)?)
+            }
+            ("unconfined", Some(program)) => Self::Unconfined(path(program)?),
+            ("argument", Some(argument)) => Self::Argument(shape(argument)?),
+            ("environment", Some(variable)) => Self::Environment(shape(variable)?),
             ("mount", Some(kind)) => Self::Mount(FileSystem::parse(kind).ok_or_else(unknown)?),
             ("link", None) => Self::Link,
             ("device", Some(below)) => Self::Device(path(below)?),
@@ -228,6 +280,15 @@ pub enum PermissionError {
         /// What is wrong with the path.
         #[source]
         cause: PathError,
+    },
+    /// Its shape is malformed.
+    #[error("permission `{text}`")]
+    Shape {
+        /// The text.
+        text: String,
+        /// What is wrong with the shape.
+        #[source]
+        cause: ShapeError,
     },
     /// Its capability does not exist.
     #[error("permission `{text}`")]
@@ -297,6 +358,17 @@ mod tests {
             "bind:empty",
             "bind:host:ro:/",
             "bind:host:rw:/dev",
+            "bind:payload",
+            "bind:root",
+            "artifact:init",
+            "artifact:root-image",
+            "file",
+            "channel",
+            "program:payload",
+            "program:host:/usr/bin/bwrap",
+            "unconfined:/usr/bin/systemd-nspawn",
+            "argument:--register={bool}",
+            "environment:LISTEN_FDS={number}",
             "mount:proc",
             "mount:tmpfs",
             "link",
@@ -328,6 +400,10 @@ mod tests {
             "bind:host:ro:dev",
             "mount:ext4",
             "capability:",
+            "artifact:disk",
+            "program:/bin/sh",
+            "argument:{all}",
+            "unconfined",
             "stdio:",
             "*",
         ] {
@@ -347,6 +423,12 @@ mod tests {
             ("device:/dev/null", "device:/dev/kvm", false),
             ("mount:proc", "mount:sysfs", false),
             ("seccomp", "unfiltered", false),
+            ("program:host:/usr/bin/a", "program:host:/usr/bin/a", true),
+            ("program:host:/usr/bin", "program:host:/usr/bin/a", false),
+            ("program:host:/usr/bin/a", "unconfined:/usr/bin/a", false),
+            ("argument:--x={bool}", "argument:--x=yes", true),
+            ("argument:--x={bool}", "argument:--x=/", false),
+            ("argument:--x={bool}", "environment:--x=yes", false),
         ] {
             assert_eq!(permission(has).covers(&permission(needs)), enough, "{has} for {needs}");
         }

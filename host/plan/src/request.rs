@@ -12,7 +12,7 @@
 //! | `app/APP/no-new-privileges` | sets it |
 //! | `app/APP/oom-score` | sets that very adjustment |
 
-use crate::checked::{Jail, CheckedPlan, Mount, Source};
+use crate::checked::{CheckedPlan, Jail, Mount, Root, Source, User};
 use crate::pod::{Access, App, CapabilityChange, Credentials, LimitKind, Origin, Pod, SeccompFilter, VolumeMount};
 use crate::seccomp::SeccompPolicy;
 
@@ -118,8 +118,8 @@ impl AppAsk<'_> {
 
     fn is_visible_in(&self, plan: &Jail) -> bool {
         match self {
-            Self::User(who) => plan.user == **who,
-            Self::ReadOnlyRoot => plan.root == Access::ReadOnly,
+            Self::User(who) => plan.user == User::Ids((*who).clone()),
+            Self::ReadOnlyRoot => plan.root == Root::Image(Access::ReadOnly),
             Self::Volume(wanted) => plan.mounts.iter().any(|mount| shows(mount, wanted)),
             Self::Limit(kind, value) => plan.limits.get(kind).is_some_and(|limit| limit <= value),
             Self::Capabilities(CapabilityChange::Retain(set)) => set.holds(plan.capabilities),

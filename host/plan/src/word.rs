@@ -3,6 +3,8 @@
 //! One case for each method of `plans` in `wit/`. Everything is text and numbers just as they came;
 //! [`crate::check`] gives them meaning.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::pod::{Access, Credentials, SeccompFilter};
@@ -35,6 +37,13 @@ pub enum Word {
         /// The word.
         word: JailWord,
     },
+    /// A word about a program that the plan starts.
+    Program {
+        /// Which of the plan's programs.
+        role: Role,
+        /// The word.
+        word: ProgramWord,
+    },
     /// A request is met out of sight.
     Claim {
         /// The request's identifier.
@@ -56,7 +65,100 @@ pub enum Word {
     },
 }
 
-/// A word about one app.
+/// What a program is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It starts what is inside the pod.
+    Main,
+    /// It runs beside the pod, by this name.
+    Helper(String),
+    /// It runs a command inside a running pod.
+    Enter,
+    /// It asks a running pod to end.
+    Stop,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => f.write_str("program"),
+            Self::Helper(name) => write!(f, "helper {}", name.escape_debug()),
+            Self::Enter => f.write_str("enter"),
+            Self::Stop => f.write_str("stop"),
+        }
+    }
+}
+
+/// A word about one program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramWord {
+    /// What is executed; said as the program is named.
+    File {
+        /// A file of the host or of the payload.
+        file: Place,
+    },
+    /// One more argument.
+    Argument {
+        /// Put together without anything between them.
+        pieces: Vec<Piece>,
+    },
+    /// A variable of its environment.
+    Environment {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+    },
+    /// The environment of an app, for the program to hand on.
+    EnvironmentOf {
+        /// The app's name.
+        app: String,
+    },
+    /// A word about the program's jail.
+    Jail {
+        /// The word.
+        word: JailWord,
+    },
+    /// It runs outside of its jail.
+    Unconfined,
+    /// The init inside has to speak in time.
+    SpeaksWithin {
+        /// How long it has.
+        seconds: u32,
+    },
+    /// It is ready when something is there.
+    ReadyWhen {
+        /// A path in its jail.
+        path: String,
+    },
+}
+
+/// A piece of an argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Piece {
+    /// Text as it is.
+    Text(String),
+    /// The number of a descriptor.
+    Descriptor {
+        /// What is open.
+        place: Place,
+        /// How.
+        access: Access,
+    },
+    /// The path of the tree that the jail's words make, for a program outside of it.
+    Tree,
+    /// The words of an app's command, an argument each.
+    Command(String),
+    /// An app's working directory.
+    WorkingDirectory(String),
+    /// The words of whoever enters, an argument each.
+    Words,
+}
+
+/// A word about the jail of one app or program: its view of files, and what its process may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JailWord {
@@ -107,6 +209,29 @@ pub enum JailWord {
         /// Its path in the app.
         path: String,
     },
+    /// A new file.
+    File {
+        /// Its path.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+        /// What is in it.
+        content: String,
+    },
+    /// A new directory.
+    Directory {
+        /// Its path.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The socket on which the init inside is spoken to.
+    Channel {
+        /// Its path.
+        path: String,
+    },
+    /// A user that nothing else is.
+    OwnUser,
     /// The user of the process.
     User {
         /// Ids.
@@ -150,9 +275,31 @@ impl Word {
             Self::Share { .. } => "share",
             Self::Hostname { .. } => "hostname",
             Self::App { word, .. } => word.name(),
+            Self::Program { role, word } => word.name(role),
             Self::Claim { .. } => "claim",
             Self::Waive { .. } => "waive",
             Self::Note { .. } => "note",
+        }
+    }
+}
+
+impl ProgramWord {
+    /// The name that the contract gives the word.
+    pub fn name(&self, role: &Role) -> &'static str {
+        match self {
+            Self::File { .. } => match role {
+                Role::Main => "program",
+                Role::Helper(_) => "helper",
+                Role::Enter => "enter",
+                Role::Stop => "stop",
+            },
+            Self::Argument { .. } => "argument",
+            Self::Environment { .. } => "environment",
+            Self::EnvironmentOf { .. } => "environment-of",
+            Self::Jail { word } => word.name(),
+            Self::Unconfined => "unconfined",
+            Self::SpeaksWithin { .. } => "speaks-within",
+            Self::ReadyWhen { .. } => "ready-when",
         }
     }
 }
@@ -168,6 +315,10 @@ impl JailWord {
             Self::Device { .. } => "device",
             Self::Mask { .. } => "mask",
             Self::ReadOnly { .. } => "read-only",
+            Self::File { .. } => "file",
+            Self::Directory { .. } => "directory",
+            Self::Channel { .. } => "channel",
+            Self::OwnUser => "own-user",
             Self::User { .. } => "user",
             Self::Capabilities { .. } => "capabilities",
             Self::NoNewPrivileges => "no-new-privileges",
@@ -189,4 +340,17 @@ pub enum Place {
     Empty(String),
     /// A path of the host.
     Host(String),
+    /// A path in the image that the plugin came in.
+    Payload(String),
+    /// The root file system of an app, by name.
+    RootOf(String),
+    /// Something that the host makes or finds.
+    Artifact {
+        /// Its kind.
+        kind: String,
+        /// What it is made of.
+        of: String,
+    },
+    /// The connection to the init inside.
+    Channel,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rkt_plan::{
-    Access, Answer, App, JailWord, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, LimitKind, Origin,
+    Access, Answer, App, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, JailWord, LimitKind, Origin,
     Permissions, Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff,
     explain,
 };

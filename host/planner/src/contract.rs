@@ -27,8 +27,12 @@ pub(crate) mod handles {
     pub struct Place;
     /// The plan.
     pub struct Plan;
-    /// The plan of an app that was named.
+    /// A program that was named.
+    pub struct Program;
+    /// The jail of an app or a program that was named.
     pub struct Jail;
+    /// A piece of an argument.
+    pub struct Piece;
 }
 
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated code")]
@@ -42,13 +46,22 @@ pub(crate) mod bindings {
             "rkt:plugin/pods.app": super::handles::App,
             "rkt:plugin/places.place": super::handles::Place,
             "rkt:plugin/plans.plan": super::handles::Plan,
+            "rkt:plugin/plans.program": super::handles::Program,
             "rkt:plugin/plans.jail": super::handles::Jail,
+            "rkt:plugin/arguments.piece": super::handles::Piece,
         },
     });
 }
 
 /// Answers a question about the host.
 pub(crate) type Ask = Box<dyn FnMut(&str) -> io::Result<Option<String>>>;
+
+/// Whose jail it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    App(String),
+    Program(rkt_plan::Role),
+}
 
 /// One life of a plugin: the pod that it plans, and the plan so far.
 pub(crate) struct Session {
@@ -57,8 +70,12 @@ pub(crate) struct Session {
     plan: Plan,
     /// Places named so far.
     places: Vec<rkt_plan::Place>,
-    /// Apps whose plan was asked for so far.
-    planned: Vec<String>,
+    /// Pieces made so far.
+    pieces: Vec<rkt_plan::SpokenPiece>,
+    /// Programs named so far.
+    programs: Vec<rkt_plan::Role>,
+    /// Whose jail was asked for so far.
+    jails: Vec<Owner>,
     ask: Ask,
     answers: HashMap<String, Option<String>>,
     pub(crate) limits: Limits,
@@ -71,7 +88,9 @@ impl Session {
             pod: None,
             plan: Plan::default(),
             places: Vec::new(),
-            planned: Vec::new(),
+            pieces: Vec::new(),
+            programs: Vec::new(),
+            jails: Vec::new(),
             ask,
             answers: HashMap::new(),
             limits,

@@ -19,6 +19,16 @@ impl dyn Facts + '_ {
             _ => Cgroups::Absent,
         }
     }
+
+    /// Whether the host has a program at this absolute path.
+    pub fn has_program(&self, path: &str) -> bool {
+        self.fact(&format!("program:{path}")).as_deref() == Some("present")
+    }
+
+    /// Whether systemd-machined can be asked.
+    pub fn has_machined(&self) -> bool {
+        self.fact("machined").as_deref() == Some("running")
+    }
 }
 
 /// Layouts of control groups.

@@ -2,11 +2,12 @@
 
 use crate::Facts;
 use crate::bindings;
-use crate::bindings::rkt::plugin::{facts, places, plans, pods, problems};
+use crate::bindings::rkt::plugin::{arguments, facts, places, plans, pods, problems};
 use crate::plan::{JailWord, Place, Plan, Problem, Reach, Word};
 use crate::pod::{
     Access, App, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode, VolumeMount,
 };
+use crate::program::{Piece, Planned, ProgramWord, Role};
 
 /// What [`stage1!`](crate::stage1) makes of a plan function.
 pub trait Flavor {
@@ -100,12 +101,53 @@ fn speak(plan: &Plan, builder: &plans::Plan) {
     for (app, words) in &plan.apps {
         let builder = builder.app(app);
         for word in words {
-            speak_of_app(word, &builder);
+            speak_of_jail(word, &builder);
         }
+    }
+    for program in &plan.programs {
+        speak_of_program(program, builder);
     }
 }
 
-fn speak_of_app(word: &JailWord, builder: &plans::Jail) {
+fn speak_of_program(planned: &Planned, builder: &plans::Plan) {
+    let file = spoken_place(&planned.file);
+    let program = match &planned.role {
+        Role::Main => builder.program(&file),
+        Role::Helper(name) => builder.helper(name, &file),
+        Role::Enter => builder.enter(&file),
+        Role::Stop => builder.stop(&file),
+    };
+    for word in &planned.words {
+        match word {
+            ProgramWord::Argument(pieces) => {
+                let pieces: Vec<arguments::Piece> = pieces.iter().map(spoken_piece).collect();
+                program.argument(&pieces.iter().collect::<Vec<_>>());
+            }
+            ProgramWord::Environment { name, value } => program.environment(name, value),
+            ProgramWord::EnvironmentOf(app) => program.environment_of(app),
+            ProgramWord::Unconfined => program.unconfined(),
+            ProgramWord::SpeaksWithin(seconds) => program.speaks_within(*seconds),
+            ProgramWord::ReadyWhen(path) => program.ready_when(path),
+        }
+    }
+    let jail = program.jail();
+    for word in &planned.jail {
+        speak_of_jail(word, &jail);
+    }
+}
+
+fn spoken_piece(piece: &Piece) -> arguments::Piece {
+    match piece {
+        Piece::Text(text) => arguments::text(text),
+        Piece::Descriptor(place, access) => arguments::descriptor(&spoken_place(place), spoken_access(*access)),
+        Piece::Tree => arguments::tree(),
+        Piece::Command(app) => arguments::command(app),
+        Piece::WorkingDirectory(app) => arguments::working_directory(app),
+        Piece::Words => arguments::words(),
+    }
+}
+
+fn speak_of_jail(word: &JailWord, builder: &plans::Jail) {
     match word {
         JailWord::Root(access) => builder.root(spoken_access(*access)),
         JailWord::Bind { source, target, access, reach } => {
@@ -116,6 +158,10 @@ fn speak_of_app(word: &JailWord, builder: &plans::Jail) {
         JailWord::Device(path) => builder.device(path),
         JailWord::Mask(path) => builder.mask(path),
         JailWord::ReadOnly(path) => builder.read_only(path),
+        JailWord::File { path, mode, content } => builder.file(path, *mode, content),
+        JailWord::Directory { path, mode } => builder.directory(path, *mode),
+        JailWord::Channel(path) => builder.channel(path),
+        JailWord::OwnUser => builder.own_user(),
         JailWord::User(Credentials { uid, gid, groups }) => {
             builder.user(&pods::Credentials { uid: *uid, gid: *gid, groups: groups.clone() });
         }
@@ -133,6 +179,10 @@ fn spoken_place(place: &Place) -> places::Place {
         Place::Volume(name) => places::volume(name),
         Place::Empty(name) => places::empty(name),
         Place::Host(path) => places::host(path),
+        Place::Payload(path) => places::payload(path),
+        Place::RootOf(app) => places::root_of(app),
+        Place::Artifact { kind, of } => places::artifact(kind, of),
+        Place::Channel => places::channel(),
     }
 }
 

@@ -43,13 +43,18 @@ pub mod guest;
 mod macros;
 mod plan;
 mod pod;
+mod program;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod text;
 
 pub use facts::{Cgroups, Facts, NoFacts};
-pub use plan::{Jail, Namespace, Place, Plan, Problem, Reach, Stdio, empty, host, volume};
+pub use plan::{
+    Jail, Namespace, Place, Plan, Problem, Reach, Stdio, channel, empty, host, init, initramfs, kernel, payload,
+    root_image, root_of, volume,
+};
 pub use pod::{
     ALL_CAPABILITIES, Access, App, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode,
     VolumeMount,
 };
+pub use program::{Argument, Piece, Program};

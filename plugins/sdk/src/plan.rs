@@ -1,6 +1,7 @@
 //! The plan as a plain value: one method a word, as in `wit/plans.wit`.
 
 use crate::pod::{Access, App, Credentials, Limit, Pod, Request, SeccompFilter};
+use crate::program::{Planned, Program, Role};
 
 /// What the host is asked to do. Nothing happens while it is made; two plans can be compared, and
 /// printed one word a line.
@@ -8,6 +9,7 @@ use crate::pod::{Access, App, Credentials, Limit, Pod, Request, SeccompFilter};
 pub struct Plan {
     pub(crate) words: Vec<Word>,
     pub(crate) apps: Vec<(String, Vec<JailWord>)>,
+    pub(crate) programs: Vec<Planned>,
 }
 
 /// A word about the pod.
@@ -20,7 +22,7 @@ pub(crate) enum Word {
     Note(String),
 }
 
-/// A word about one app.
+/// A word about a jail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum JailWord {
     Root(Access),
@@ -30,6 +32,10 @@ pub(crate) enum JailWord {
     Device(String),
     Mask(String),
     ReadOnly(String),
+    File { path: String, mode: u32, content: String },
+    Directory { path: String, mode: u32 },
+    Channel(String),
+    OwnUser,
     User(Credentials),
     Capabilities(Vec<String>),
     NoNewPrivileges,
@@ -62,7 +68,35 @@ impl Plan {
             self.apps.push((name.to_owned(), Vec::new()));
             self.apps.len() - 1
         });
-        Jail { words: &mut self.apps[index].1 }
+        Jail::new(&mut self.apps[index].1)
+    }
+
+    /// A program that starts what is inside the pod: rkt's init where it mentions a channel, else
+    /// something opaque. Permission `program:host:PATH` or `program:payload`.
+    pub fn program(&mut self, file: Place) -> Program<'_> {
+        self.start(Role::Main, file)
+    }
+
+    /// A program that runs beside the pod; when it ends by itself, the pod ends. Permission as for
+    /// [`Plan::program`].
+    pub fn helper(&mut self, name: &str, file: Place) -> Program<'_> {
+        self.start(Role::Helper(name.to_owned()), file)
+    }
+
+    /// How a command is run inside an opaque pod. Permission as for [`Plan::program`].
+    pub fn enter(&mut self, file: Place) -> Program<'_> {
+        self.start(Role::Enter, file)
+    }
+
+    /// How an opaque pod is asked to end; SIGTERM to its program without this word. Permission as for
+    /// [`Plan::program`].
+    pub fn stop(&mut self, file: Place) -> Program<'_> {
+        self.start(Role::Stop, file)
+    }
+
+    fn start(&mut self, role: Role, file: Place) -> Program<'_> {
+        self.programs.push(Planned { role, file, words: Vec::new(), jail: Vec::new() });
+        Program::new(self.programs.last_mut().expect("one was just added"))
     }
 
     /// Says that a request is met where the host cannot see it, and how. Permission `claim`.
@@ -95,20 +129,24 @@ impl Plan {
     }
 }
 
-/// The plan of one app: its view of files, and what its process may do.
+/// The jail of an app or a program: its view of files, and what its process may do.
 #[derive(Debug)]
 pub struct Jail<'plan> {
     words: &'plan mut Vec<JailWord>,
 }
 
-impl Jail<'_> {
-    /// The app's image as its root. Each app needs exactly one. Permission `root`.
+impl<'plan> Jail<'plan> {
+    pub(crate) fn new(words: &'plan mut Vec<JailWord>) -> Self {
+        Self { words }
+    }
+
+    /// The app's image as its root. Each app needs exactly one, a program has none. Permission `root`.
     pub fn root(&mut self, access: Access) -> &mut Self {
         self.say(JailWord::Root(access))
     }
 
-    /// A place, seen at a path of the app. Permission `bind:volume`, `bind:empty`,
-    /// `bind:host:ro:PATH` or `bind:host:rw:PATH`.
+    /// A place, seen at a path. Permission of the place: `bind:volume`, `bind:empty`, `bind:payload`,
+    /// `bind:root`, `artifact:KIND`, `bind:host:ro:PATH` or `bind:host:rw:PATH`.
     pub fn bind(&mut self, source: Place, target: &str, access: Access, reach: Reach) -> &mut Self {
         self.say(JailWord::Bind { source, target: target.to_owned(), access, reach })
     }
@@ -146,6 +184,28 @@ impl Jail<'_> {
     /// Makes what is at a path read-only, with all mounts below it. Permission `read-only`.
     pub fn read_only(&mut self, path: &str) -> &mut Self {
         self.say(JailWord::ReadOnly(path.to_owned()))
+    }
+
+    /// A new file with this text; the nine permissions are in `mode`. For programs only. Permission
+    /// `file`.
+    pub fn file(&mut self, path: &str, mode: u32, content: &str) -> &mut Self {
+        self.say(JailWord::File { path: path.to_owned(), mode, content: content.to_owned() })
+    }
+
+    /// A new directory. For programs only. Permission `file`.
+    pub fn directory(&mut self, path: &str, mode: u32) -> &mut Self {
+        self.say(JailWord::Directory { path: path.to_owned(), mode })
+    }
+
+    /// A socket on which the init that a program outside of its jail starts is to connect. Permission
+    /// `channel`.
+    pub fn channel(&mut self, path: &str) -> &mut Self {
+        self.say(JailWord::Channel(path.to_owned()))
+    }
+
+    /// A user and a group that no other process is. For programs only.
+    pub fn own_user(&mut self) -> &mut Self {
+        self.say(JailWord::OwnUser)
     }
 
     /// The user of the app's process. Each app needs exactly one. Permission `user`.
@@ -215,6 +275,19 @@ pub enum Place {
     Empty(String),
     /// A path of the host.
     Host(String),
+    /// A path in the image that the plugin came in.
+    Payload(String),
+    /// The root file system of an app, with the pod's own changes.
+    RootOf(String),
+    /// Something that the host makes or finds.
+    Artifact {
+        /// `init`, `root-image`, `kernel` or `initramfs`; later hosts may know more.
+        kind: String,
+        /// What it is made of.
+        of: String,
+    },
+    /// The program's end of the connection to rkt's init inside.
+    Channel,
 }
 
 /// A volume of the pod, by name.
@@ -230,6 +303,41 @@ pub fn empty(name: &str) -> Place {
 /// A path of the host.
 pub fn host(path: &str) -> Place {
     Place::Host(path.to_owned())
+}
+
+/// A path in the image that the plugin came in.
+pub fn payload(path: &str) -> Place {
+    Place::Payload(path.to_owned())
+}
+
+/// The root file system of an app, for a program that runs the app itself.
+pub fn root_of(app: &str) -> Place {
+    Place::RootOf(app.to_owned())
+}
+
+/// rkt's own init, a static program.
+pub fn init() -> Place {
+    Place::Artifact { kind: "init".to_owned(), of: String::new() }
+}
+
+/// The image of an app as an EROFS file system in a file.
+pub fn root_image(app: &str) -> Place {
+    Place::Artifact { kind: "root-image".to_owned(), of: app.to_owned() }
+}
+
+/// The kernel that the operator names, else the host's own.
+pub fn kernel() -> Place {
+    Place::Artifact { kind: "kernel".to_owned(), of: String::new() }
+}
+
+/// rkt's init as the first root file system of that kernel, with these modules and what they need.
+pub fn initramfs(modules: &[&str]) -> Place {
+    Place::Artifact { kind: "initramfs".to_owned(), of: modules.join(" ") }
+}
+
+/// The program's end of the connection to rkt's init inside, for a descriptor.
+pub fn channel() -> Place {
+    Place::Channel
 }
 
 /// Whether a bind takes what is mounted below its source along.

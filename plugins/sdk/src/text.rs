@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::plan::{JailWord, Place, Plan, Reach, Word};
 use crate::pod::{Access, Credentials, SeccompFilter, SeccompMode};
+use crate::program::{Piece, ProgramWord, Role};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,7 +17,56 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {word}")?;
             }
         }
+        for program in &self.programs {
+            writeln!(f, "{} {}", program.role, program.file)?;
+            for word in &program.words {
+                writeln!(f, "  {word}")?;
+            }
+            for word in &program.jail {
+                writeln!(f, "  jail {word}")?;
+            }
+        }
         Ok(())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => f.write_str("program"),
+            Self::Helper(name) => write!(f, "helper {name}"),
+            Self::Enter => f.write_str("enter"),
+            Self::Stop => f.write_str("stop"),
+        }
+    }
+}
+
+impl fmt::Display for ProgramWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(pieces) => {
+                f.write_str("argument ")?;
+                pieces.iter().try_for_each(|piece| write!(f, "{piece}"))
+            }
+            Self::Environment { name, value } => write!(f, "environment {name}={value}"),
+            Self::EnvironmentOf(app) => write!(f, "environment-of {app}"),
+            Self::Unconfined => f.write_str("unconfined"),
+            Self::SpeaksWithin(seconds) => write!(f, "speaks-within {seconds}"),
+            Self::ReadyWhen(path) => write!(f, "ready-when {path}"),
+        }
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Descriptor(place, access) => write!(f, "<descriptor {place} {access}>"),
+            Self::Tree => f.write_str("<tree>"),
+            Self::Command(app) => write!(f, "<command {app}>"),
+            Self::WorkingDirectory(app) => write!(f, "<working-directory {app}>"),
+            Self::Words => f.write_str("<words>"),
+        }
     }
 }
 
@@ -44,6 +94,10 @@ impl fmt::Display for JailWord {
             Self::Device(path) => write!(f, "device {path}"),
             Self::Mask(path) => write!(f, "mask {path}"),
             Self::ReadOnly(path) => write!(f, "read-only {path}"),
+            Self::File { path, mode, content } => write!(f, "file {path} {mode:04o} {content:?}"),
+            Self::Directory { path, mode } => write!(f, "directory {path} {mode:04o}"),
+            Self::Channel(path) => write!(f, "channel {path}"),
+            Self::OwnUser => f.write_str("own-user"),
             Self::User(who) => write!(f, "user {who}"),
             Self::Capabilities(names) => list(f, "capabilities", names),
             Self::NoNewPrivileges => f.write_str("no-new-privileges"),
@@ -61,6 +115,11 @@ impl fmt::Display for Place {
             Self::Volume(name) => write!(f, "volume({name})"),
             Self::Empty(name) => write!(f, "empty({name})"),
             Self::Host(path) => write!(f, "host({path})"),
+            Self::Payload(path) => write!(f, "payload({path})"),
+            Self::RootOf(app) => write!(f, "root-of({app})"),
+            Self::Artifact { kind, of } if of.is_empty() => write!(f, "{kind}"),
+            Self::Artifact { kind, of } => write!(f, "{kind}({of})"),
+            Self::Channel => f.write_str("channel"),
         }
     }
 }

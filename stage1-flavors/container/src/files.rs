@@ -2,7 +2,7 @@
 //!
 //! A volume wins: where the user puts one, the flavor puts nothing of its own.
 
-use rkt_sdk::{App, Jail, Cgroups};
+use rkt_sdk::{App, Cgroups, Jail};
 
 /// Devices that give nothing away and hold no state.
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];

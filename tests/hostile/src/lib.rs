@@ -4,7 +4,7 @@
 //! of the check, not of its own modesty.
 
 use rkt_sdk::{
-    Access, App, Jail, Credentials, Facts, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, volume,
+    Access, App, Credentials, Facts, Jail, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, volume,
 };
 
 rkt_sdk::stage1!(plan, asks: [

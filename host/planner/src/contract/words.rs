@@ -1,13 +1,14 @@
-//! The words of a plan: `places` and `plans` in the contract. One method a word.
+//! The words of a plan: `places`, `arguments` and `plans` in the contract. One method a word.
 
-use rkt_plan::{self as plan, JailWord, Word};
+use rkt_plan::{self as plan, JailWord, ProgramWord, Role, SpokenPiece, Word};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::Session;
 use super::bindings::rkt::plugin::pods::{Access, Credentials, SeccompFilter, SeccompMode};
-use super::bindings::rkt::plugin::{places, plans};
-use super::handles::{Jail, Place, Plan};
+use super::bindings::rkt::plugin::{arguments, places, plans};
+use super::handles::{Jail, Piece, Place, Plan, Program};
+use super::{Owner, Session};
+use crate::failure::Failure;
 
 impl places::Host for Session {
     fn volume(&mut self, name: String) -> Result<Resource<Place>> {
@@ -18,6 +19,22 @@ impl places::Host for Session {
         self.place(plan::Place::Empty(name))
     }
 
+    fn payload(&mut self, path: String) -> Result<Resource<Place>> {
+        self.place(plan::Place::Payload(path))
+    }
+
+    fn root_of(&mut self, app: String) -> Result<Resource<Place>> {
+        self.place(plan::Place::RootOf(app))
+    }
+
+    fn artifact(&mut self, kind: String, of: String) -> Result<Resource<Place>> {
+        self.place(plan::Place::Artifact { kind, of })
+    }
+
+    fn channel(&mut self) -> Result<Resource<Place>> {
+        self.place(plan::Place::Channel)
+    }
+
     fn host(&mut self, path: String) -> Result<Resource<Place>> {
         self.place(plan::Place::Host(path))
     }
@@ -25,6 +42,39 @@ impl places::Host for Session {
 
 impl places::HostPlace for Session {
     fn drop(&mut self, _: Resource<Place>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl arguments::Host for Session {
+    fn text(&mut self, text: String) -> Result<Resource<Piece>> {
+        self.piece(SpokenPiece::Text(text))
+    }
+
+    fn descriptor(&mut self, of: Resource<Place>, access: Access) -> Result<Resource<Piece>> {
+        let place = self.places[of.rep() as usize].clone();
+        self.piece(SpokenPiece::Descriptor { place, access: spoken_access(access) })
+    }
+
+    fn tree(&mut self) -> Result<Resource<Piece>> {
+        self.piece(SpokenPiece::Tree)
+    }
+
+    fn command(&mut self, app: String) -> Result<Resource<Piece>> {
+        self.piece(SpokenPiece::Command(app))
+    }
+
+    fn working_directory(&mut self, app: String) -> Result<Resource<Piece>> {
+        self.piece(SpokenPiece::WorkingDirectory(app))
+    }
+
+    fn words(&mut self) -> Result<Resource<Piece>> {
+        self.piece(SpokenPiece::Words)
+    }
+}
+
+impl arguments::HostPiece for Session {
+    fn drop(&mut self, _: Resource<Piece>) -> Result<()> {
         Ok(())
     }
 }
@@ -41,13 +91,24 @@ impl plans::HostPlan for Session {
     }
 
     fn app(&mut self, _: Resource<Plan>, name: String) -> Result<Resource<Jail>> {
-        if let Some(index) = self.planned.iter().position(|known| *known == name) {
-            return handle(index);
-        }
-        self.room_for_word(self.planned.len())?;
         self.count("app", [name.as_str()])?;
-        self.planned.push(name);
-        handle(self.planned.len() - 1)
+        self.jail_of(Owner::App(name))
+    }
+
+    fn program(&mut self, _: Resource<Plan>, file: Resource<Place>) -> Result<Resource<Program>> {
+        self.program(Role::Main, &file)
+    }
+
+    fn helper(&mut self, _: Resource<Plan>, name: String, file: Resource<Place>) -> Result<Resource<Program>> {
+        self.program(Role::Helper(name), &file)
+    }
+
+    fn enter(&mut self, _: Resource<Plan>, file: Resource<Place>) -> Result<Resource<Program>> {
+        self.program(Role::Enter, &file)
+    }
+
+    fn stop(&mut self, _: Resource<Plan>, file: Resource<Place>) -> Result<Resource<Program>> {
+        self.program(Role::Stop, &file)
     }
 
     fn claim(&mut self, _: Resource<Plan>, request: String, how: String) -> Result<()> {
@@ -67,14 +128,56 @@ impl plans::HostPlan for Session {
     }
 }
 
+impl plans::HostProgram for Session {
+    fn argument(&mut self, program: Resource<Program>, pieces: Vec<Resource<Piece>>) -> Result<()> {
+        // Counted before they are copied: one long piece can be named many times.
+        let all: Vec<&SpokenPiece> = pieces.iter().map(|piece| &self.pieces[piece.rep() as usize]).collect();
+        let length: usize = all.iter().flat_map(|piece| texts_of_piece(piece)).map(str::len).sum();
+        if length > self.limits.text {
+            return Err(Failure::Text { word: "argument".to_owned(), limit: self.limits.text }.into());
+        }
+        let pieces = all.into_iter().cloned().collect();
+        self.say_of_program(&program, ProgramWord::Argument { pieces })
+    }
+
+    fn environment(&mut self, program: Resource<Program>, name: String, value: String) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::Environment { name, value })
+    }
+
+    fn environment_of(&mut self, program: Resource<Program>, app: String) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::EnvironmentOf { app })
+    }
+
+    fn jail(&mut self, program: Resource<Program>) -> Result<Resource<Jail>> {
+        let role = self.programs[program.rep() as usize].clone();
+        self.jail_of(Owner::Program(role))
+    }
+
+    fn unconfined(&mut self, program: Resource<Program>) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::Unconfined)
+    }
+
+    fn speaks_within(&mut self, program: Resource<Program>, seconds: u32) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::SpeaksWithin { seconds })
+    }
+
+    fn ready_when(&mut self, program: Resource<Program>, path: String) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::ReadyWhen { path })
+    }
+
+    fn drop(&mut self, _: Resource<Program>) -> Result<()> {
+        Ok(())
+    }
+}
+
 impl plans::HostJail for Session {
-    fn root(&mut self, app: Resource<Jail>, access: Access) -> Result<()> {
-        self.say_of(&app, JailWord::Root { access: spoken_access(access) })
+    fn root(&mut self, jail: Resource<Jail>, access: Access) -> Result<()> {
+        self.say_of(&jail, JailWord::Root { access: spoken_access(access) })
     }
 
     fn bind(
         &mut self,
-        app: Resource<Jail>,
+        jail: Resource<Jail>,
         source: Resource<Place>,
         target: String,
         access: Access,
@@ -82,61 +185,77 @@ impl plans::HostJail for Session {
     ) -> Result<()> {
         let source = self.places[source.rep() as usize].clone();
         let recursive = matches!(reach, plans::Reach::Recursive);
-        self.say_of(&app, JailWord::Bind { source, target, access: spoken_access(access), recursive })
+        self.say_of(&jail, JailWord::Bind { source, target, access: spoken_access(access), recursive })
     }
 
-    fn mount(&mut self, app: Resource<Jail>, kind: String, target: String, options: Vec<String>) -> Result<()> {
-        self.say_of(&app, JailWord::Mount { kind, target, options })
+    fn mount(&mut self, jail: Resource<Jail>, kind: String, target: String, options: Vec<String>) -> Result<()> {
+        self.say_of(&jail, JailWord::Mount { kind, target, options })
     }
 
-    fn link(&mut self, app: Resource<Jail>, path: String, to: String) -> Result<()> {
-        self.say_of(&app, JailWord::Link { path, to })
+    fn link(&mut self, jail: Resource<Jail>, path: String, to: String) -> Result<()> {
+        self.say_of(&jail, JailWord::Link { path, to })
     }
 
-    fn device(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
-        self.say_of(&app, JailWord::Device { path })
+    fn device(&mut self, jail: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&jail, JailWord::Device { path })
     }
 
-    fn mask(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
-        self.say_of(&app, JailWord::Mask { path })
+    fn mask(&mut self, jail: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&jail, JailWord::Mask { path })
     }
 
-    fn read_only(&mut self, app: Resource<Jail>, path: String) -> Result<()> {
-        self.say_of(&app, JailWord::ReadOnly { path })
+    fn read_only(&mut self, jail: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&jail, JailWord::ReadOnly { path })
     }
 
-    fn user(&mut self, app: Resource<Jail>, who: Credentials) -> Result<()> {
+    fn file(&mut self, jail: Resource<Jail>, path: String, mode: u32, content: String) -> Result<()> {
+        self.say_of(&jail, JailWord::File { path, mode, content })
+    }
+
+    fn directory(&mut self, jail: Resource<Jail>, path: String, mode: u32) -> Result<()> {
+        self.say_of(&jail, JailWord::Directory { path, mode })
+    }
+
+    fn channel(&mut self, jail: Resource<Jail>, path: String) -> Result<()> {
+        self.say_of(&jail, JailWord::Channel { path })
+    }
+
+    fn own_user(&mut self, jail: Resource<Jail>) -> Result<()> {
+        self.say_of(&jail, JailWord::OwnUser)
+    }
+
+    fn user(&mut self, jail: Resource<Jail>, who: Credentials) -> Result<()> {
         let Credentials { uid, gid, groups } = who;
-        self.say_of(&app, JailWord::User { credentials: plan::Credentials { uid, gid, groups } })
+        self.say_of(&jail, JailWord::User { credentials: plan::Credentials { uid, gid, groups } })
     }
 
-    fn capabilities(&mut self, app: Resource<Jail>, names: Vec<String>) -> Result<()> {
-        self.say_of(&app, JailWord::Capabilities { names })
+    fn capabilities(&mut self, jail: Resource<Jail>, names: Vec<String>) -> Result<()> {
+        self.say_of(&jail, JailWord::Capabilities { names })
     }
 
-    fn no_new_privileges(&mut self, app: Resource<Jail>) -> Result<()> {
-        self.say_of(&app, JailWord::NoNewPrivileges)
+    fn no_new_privileges(&mut self, jail: Resource<Jail>) -> Result<()> {
+        self.say_of(&jail, JailWord::NoNewPrivileges)
     }
 
-    fn seccomp(&mut self, app: Resource<Jail>, filter: SeccompFilter) -> Result<()> {
+    fn seccomp(&mut self, jail: Resource<Jail>, filter: SeccompFilter) -> Result<()> {
         let mode = match filter.mode {
             SeccompMode::Retain => plan::SeccompMode::Retain,
             SeccompMode::Remove => plan::SeccompMode::Remove,
         };
         let filter = plan::SeccompFilter { mode, calls: filter.calls, errno: filter.errno };
-        self.say_of(&app, JailWord::Seccomp { filter })
+        self.say_of(&jail, JailWord::Seccomp { filter })
     }
 
-    fn limit(&mut self, app: Resource<Jail>, what: String, value: u64) -> Result<()> {
-        self.say_of(&app, JailWord::Limit { what, value })
+    fn limit(&mut self, jail: Resource<Jail>, what: String, value: u64) -> Result<()> {
+        self.say_of(&jail, JailWord::Limit { what, value })
     }
 
-    fn oom_score(&mut self, app: Resource<Jail>, adjustment: i32) -> Result<()> {
-        self.say_of(&app, JailWord::OomScore { adjustment })
+    fn oom_score(&mut self, jail: Resource<Jail>, adjustment: i32) -> Result<()> {
+        self.say_of(&jail, JailWord::OomScore { adjustment })
     }
 
-    fn stdio(&mut self, app: Resource<Jail>, mode: String) -> Result<()> {
-        self.say_of(&app, JailWord::Stdio { mode })
+    fn stdio(&mut self, jail: Resource<Jail>, mode: String) -> Result<()> {
+        self.say_of(&jail, JailWord::Stdio { mode })
     }
 
     fn drop(&mut self, _: Resource<Jail>) -> Result<()> {
@@ -147,9 +266,34 @@ impl plans::HostJail for Session {
 impl Session {
     fn place(&mut self, place: plan::Place) -> Result<Resource<Place>> {
         self.room_for_word(self.places.len())?;
-        self.count("place", [text_of(&place)])?;
+        self.count("place", texts_of_place(&place))?;
         self.places.push(place);
         handle(self.places.len() - 1)
+    }
+
+    fn piece(&mut self, piece: SpokenPiece) -> Result<Resource<Piece>> {
+        self.room_for_word(self.pieces.len())?;
+        self.count("piece", texts_of_piece(&piece))?;
+        self.pieces.push(piece);
+        handle(self.pieces.len() - 1)
+    }
+
+    /// Naming a program is a word. Named twice, it is two; that is the check's to refuse.
+    fn program(&mut self, role: Role, file: &Resource<Place>) -> Result<Resource<Program>> {
+        let file = self.places[file.rep() as usize].clone();
+        self.say(Word::Program { role: role.clone(), word: ProgramWord::File { file } })?;
+        self.programs.push(role);
+        handle(self.programs.len() - 1)
+    }
+
+    /// Asked for twice, it is the same.
+    fn jail_of(&mut self, owner: Owner) -> Result<Resource<Jail>> {
+        if let Some(index) = self.jails.iter().position(|known| *known == owner) {
+            return handle(index);
+        }
+        self.room_for_word(self.jails.len())?;
+        self.jails.push(owner);
+        handle(self.jails.len() - 1)
     }
 
     fn say(&mut self, word: Word) -> Result<()> {
@@ -159,9 +303,16 @@ impl Session {
         Ok(())
     }
 
-    fn say_of(&mut self, app: &Resource<Jail>, word: JailWord) -> Result<()> {
-        let app = self.planned[app.rep() as usize].clone();
-        self.say(Word::App { app, word })
+    fn say_of_program(&mut self, program: &Resource<Program>, word: ProgramWord) -> Result<()> {
+        let role = self.programs[program.rep() as usize].clone();
+        self.say(Word::Program { role, word })
+    }
+
+    fn say_of(&mut self, jail: &Resource<Jail>, word: JailWord) -> Result<()> {
+        match self.jails[jail.rep() as usize].clone() {
+            Owner::App(app) => self.say(Word::App { app, word }),
+            Owner::Program(role) => self.say(Word::Program { role, word: ProgramWord::Jail { word } }),
+        }
     }
 }
 
@@ -177,9 +328,24 @@ fn spoken_access(access: Access) -> plan::Access {
     }
 }
 
-fn text_of(place: &plan::Place) -> &str {
+fn texts_of_place(place: &plan::Place) -> Vec<&str> {
     match place {
-        plan::Place::Volume(text) | plan::Place::Empty(text) | plan::Place::Host(text) => text,
+        plan::Place::Volume(text)
+        | plan::Place::Empty(text)
+        | plan::Place::Host(text)
+        | plan::Place::Payload(text)
+        | plan::Place::RootOf(text) => vec![text],
+        plan::Place::Artifact { kind, of } => vec![kind, of],
+        plan::Place::Channel => Vec::new(),
+    }
+}
+
+fn texts_of_piece(piece: &SpokenPiece) -> Vec<&str> {
+    match piece {
+        SpokenPiece::Text(text) | SpokenPiece::Command(text) | SpokenPiece::WorkingDirectory(text) => vec![text],
+        SpokenPiece::Descriptor { place, .. } => texts_of_place(place),
+        // A piece takes room even where it has no text.
+        SpokenPiece::Tree | SpokenPiece::Words => vec![""],
     }
 }
 
@@ -189,22 +355,47 @@ fn texts(word: &Word) -> Vec<&str> {
         Word::Share { namespace: text } | Word::Hostname { name: text } | Word::Note { text } => vec![text],
         Word::Claim { request, how: text } | Word::Waive { request, reason: text } => vec![request, text],
         Word::App { app, word } => {
-            let mut texts = texts_of_app(word);
+            let mut texts = texts_of_jail(word);
             texts.push(app);
+            texts
+        }
+        Word::Program { role, word } => {
+            let mut texts = texts_of_program(word);
+            if let Role::Helper(name) = role {
+                texts.push(name);
+            }
             texts
         }
     }
 }
 
-fn texts_of_app(word: &JailWord) -> Vec<&str> {
+fn texts_of_program(word: &ProgramWord) -> Vec<&str> {
     match word {
-        JailWord::Root { .. } | JailWord::NoNewPrivileges | JailWord::OomScore { .. } => Vec::new(),
-        JailWord::Bind { source, target, .. } => vec![text_of(source), target],
+        ProgramWord::File { file } => texts_of_place(file),
+        ProgramWord::Argument { pieces } => pieces.iter().flat_map(texts_of_piece).collect(),
+        ProgramWord::Environment { name, value } => vec![name, value],
+        ProgramWord::EnvironmentOf { app: text } | ProgramWord::ReadyWhen { path: text } => vec![text],
+        ProgramWord::Jail { word } => texts_of_jail(word),
+        ProgramWord::Unconfined | ProgramWord::SpeaksWithin { .. } => Vec::new(),
+    }
+}
+
+fn texts_of_jail(word: &JailWord) -> Vec<&str> {
+    match word {
+        JailWord::Root { .. } | JailWord::NoNewPrivileges | JailWord::OomScore { .. } | JailWord::OwnUser => Vec::new(),
+        JailWord::Bind { source, target, .. } => {
+            let mut texts = texts_of_place(source);
+            texts.push(target);
+            texts
+        }
+        JailWord::File { path, content, .. } => vec![path, content],
         JailWord::Mount { kind, target, options } => {
             [kind, target].into_iter().chain(options).map(String::as_str).collect()
         }
         JailWord::Link { path, to } => vec![path, to],
         JailWord::Device { path: text }
+        | JailWord::Directory { path: text, .. }
+        | JailWord::Channel { path: text }
         | JailWord::Mask { path: text }
         | JailWord::ReadOnly { path: text }
         | JailWord::Limit { what: text, .. }

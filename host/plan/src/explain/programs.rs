@@ -1,0 +1,113 @@
+//! What a plan says of programs.
+
+use super::{Facet, Measure, access, describe_source, facets_of_jail, printable};
+use crate::checked::CheckedPlan;
+use crate::program::{
+    Argument, Channel, Confinement, Handle, Helper, Inside, MainProgram, Piece, Program, ProgramFile, Template,
+};
+
+pub(super) fn facets(plan: &CheckedPlan) -> Vec<Facet> {
+    let main = plan.program.iter().flat_map(of_main);
+    let helpers = plan.helpers.iter().flat_map(of_helper);
+    let enter = plan.enter.iter().flat_map(|template| of_template("enter", template));
+    let stop = plan.stop.iter().flat_map(|template| of_template("stop", template));
+    helpers.chain(main).chain(enter).chain(stop).collect()
+}
+
+fn one(subject: &str, aspect: &'static str, text: String, measure: Measure) -> Facet {
+    Facet { subject: subject.to_owned(), aspect, item: String::new(), text, measure }
+}
+
+fn of_main(main: &MainProgram) -> Vec<Facet> {
+    let inside = match &main.inside {
+        Inside::Opaque => "opaque: the program's exit code is the pod's".to_owned(),
+        Inside::Init { channel, speaks_within } => {
+            let channel = match channel {
+                Channel::Socket(path) => format!("on the socket {}", printable(path.as_str())),
+                Channel::Descriptor => "through a descriptor of the program".to_owned(),
+            };
+            format!("rkt's init, which speaks {channel}, within {speaks_within} s")
+        }
+    };
+    let mut facets = of_program("program", &main.program);
+    facets.insert(1, one("program", "inside", inside, Measure::Neutral));
+    facets
+}
+
+fn of_helper(helper: &Helper) -> Vec<Facet> {
+    let subject = format!("helper {}", helper.name);
+    let mut facets = of_program(&subject, &helper.program);
+    if let Some(path) = &helper.ready_when {
+        let text = format!("when there is {}", printable(path.as_str()));
+        facets.push(one(&subject, "ready", text, Measure::Neutral));
+    }
+    facets
+}
+
+fn of_template(subject: &str, template: &Template) -> Vec<Facet> {
+    let mut facets = vec![one(subject, "runs", describe_file(&template.file), Measure::Neutral)];
+    facets.extend(of_arguments(subject, &template.arguments));
+    facets
+}
+
+fn of_arguments<'a>(subject: &'a str, arguments: &'a [Argument]) -> impl Iterator<Item = Facet> + 'a {
+    arguments.iter().enumerate().map(|(index, argument)| Facet {
+        subject: subject.to_owned(),
+        aspect: "arguments",
+        // As a number of one width, so that they stay in order.
+        item: format!("{index:04}"),
+        text: describe(argument),
+        measure: Measure::Neutral,
+    })
+}
+
+fn describe_file(file: &ProgramFile) -> String {
+    match file {
+        ProgramFile::Host(path) => format!("the host's {}", printable(path.as_str())),
+        ProgramFile::Payload(path) => format!("the payload's {}", printable(path.as_str())),
+    }
+}
+
+fn of_program(subject: &str, program: &Program) -> Vec<Facet> {
+    let (where_it_runs, measure) = match program.confinement {
+        Confinement::Jailed => ("in a jail of its own", Measure::Tightens),
+        Confinement::Unconfined => ("on the host, outside of any jail", Measure::Weakens),
+    };
+    let mut facets = vec![
+        one(subject, "runs", describe_file(&program.file), Measure::Neutral),
+        one(subject, "confined", where_it_runs.to_owned(), measure),
+    ];
+    facets.extend(of_arguments(subject, &program.arguments));
+    facets.extend(program.environment.iter().map(|(name, value)| Facet {
+        subject: subject.to_owned(),
+        aspect: "environment",
+        item: name.clone(),
+        text: format!("{name}={}", printable(value)),
+        measure: Measure::Neutral,
+    }));
+    facets.extend(program.environment_of.iter().map(|app| Facet {
+        subject: subject.to_owned(),
+        aspect: "environment",
+        item: String::new(),
+        text: format!("that of app {app}"),
+        measure: Measure::Neutral,
+    }));
+    facets.extend(facets_of_jail(subject, &program.jail, program.confinement == Confinement::Jailed));
+    facets
+}
+
+/// An argument as a person would write it; what the host puts in stands in angle brackets.
+fn describe(argument: &Argument) -> String {
+    let pieces = argument.pieces().iter().map(|piece| match piece {
+        Piece::Text(text) => printable(text),
+        Piece::Descriptor(Handle::Channel) => "<descriptor of the channel>".to_owned(),
+        Piece::Descriptor(Handle::Open { source, access: how }) => {
+            format!("<descriptor of {}, {}>", describe_source(source), access(*how))
+        }
+        Piece::Tree => "<tree>".to_owned(),
+        Piece::Command(app) => format!("<command of app {app}>"),
+        Piece::WorkingDirectory(app) => format!("<working directory of app {app}>"),
+        Piece::Words => "<words>".to_owned(),
+    });
+    pieces.collect()
+}
