@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use rkt_plan::{CheckedPlan, Permissions, Plan, Pod, Refusal};
+use rkt_plan::{Artifact, CheckedPlan, Permissions, Plan, Pod, Refusal, Role};
 use serde::{Deserialize, Serialize};
 
 /// All that it takes to start a pod.
@@ -50,6 +50,19 @@ pub struct Places {
     pub volumes: BTreeMap<String, PathBuf>,
     /// An existing directory, the pod's own, in which the plan's empty places are made.
     pub empty: PathBuf,
+    /// The root of the image that the plugin came in; none where it came as a file or with rkt.
+    pub payload: Option<PathBuf>,
+    /// What was made or found for the plan.
+    pub artifacts: Vec<Made>,
+}
+
+/// An artifact, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Which.
+    pub artifact: Artifact,
+    /// A file that is never written.
+    pub path: PathBuf,
 }
 
 /// The layers of an app's root file system.
@@ -63,9 +76,11 @@ pub struct Root {
     pub work: PathBuf,
 }
 
-/// A program to run in an app's root.
+/// A program to run in the root of an app or a program.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
+    /// The file that is executed, where the plan names one; else the first argument says which.
+    pub file: Option<Role>,
     /// The program as it was named, and its arguments. At least the first.
     pub arguments: Vec<String>,
     /// Names and values, in order; a name occurs once.
@@ -79,6 +94,7 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
         f.debug_struct("Command")
+            .field("file", &self.file)
             .field("arguments", &self.arguments)
             .field("environment", &names)
             .field("working_directory", &self.working_directory)

@@ -20,6 +20,6 @@ mod words;
 
 pub use failure::Failure;
 pub use journal::Journal;
-pub use launch::{Command, Launch, Places, Root};
-pub use order::{Prepared, PreparedApp};
+pub use launch::{Command, Launch, Made, Places, Root};
+pub use order::{Jailed, Prepared, PreparedApp};
 pub use undo::{undo, undo_after_the_last};

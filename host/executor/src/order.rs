@@ -7,11 +7,15 @@
 //! 3. [`assemble`], in an app's first process: its files, and the end of all that was the host's.
 //! 4. [`confine`], in every process of an app, the first and those entered later: less and less.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rkt_plan::{Jail, CheckedPlan, Mount, Namespace, Source};
+use rkt_plan::{
+    Access, CheckedPlan, Credentials, Jail, Mount, Namespace, Program as PlannedProgram, Role, Template, User,
+};
 use rkt_sys::capability::Capabilities;
 use rkt_sys::mount as sys_mount;
 use rkt_sys::namespace::Namespaces;
@@ -23,24 +27,28 @@ use rustix::fs::{FsWord, Mode, OFlags};
 use crate::failure::Failure;
 use crate::journal::{Effect, Journal};
 use crate::launch::{Command, Launch};
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::scaffold::{self, Scaffold};
 use crate::words::{
-    bind, capabilities, device, hostname, limit, link, mask, mount, oom_score, read_only, root, seccomp, share, user,
+    bind, capabilities, device, file, hostname, limit, link, mask, mount, oom_score, read_only, root, seccomp, share,
+    user,
 };
 
-/// What it takes to start a pod, with everything from the host in hand.
+/// What it takes to start the first process of namespaces, and below it apps or a program, with everything
+/// from the host in hand.
 #[derive(Debug)]
 pub struct Prepared {
-    pub(crate) plan: CheckedPlan,
+    shared: BTreeSet<Namespace>,
+    hostname: Option<String>,
     scaffold: OwnedFd,
     apps: Vec<PreparedApp>,
 }
 
-/// The same of one app.
+/// The same of one app, or of a program in its jail.
 #[derive(Debug)]
 pub struct PreparedApp {
     pub(crate) plan: Jail,
+    pub(crate) user: Credentials,
     pub(crate) command: Command,
     pub(crate) limits: Option<limit::Place>,
     pub(crate) own_cgroup_namespace: bool,
@@ -49,48 +57,62 @@ pub struct PreparedApp {
     binds: Vec<Option<bind::Bind>>,
     devices: Vec<device::Device>,
     filter: Option<Filter>,
+    /// What the plan's own programs are, opened where they cannot be written to.
+    files: Vec<(Role, OwnedFd)>,
+    /// The program's descriptors from 3 on.
+    pub(crate) handles: Vec<OwnedFd>,
 }
 
 impl Prepared {
-    /// Takes from the host what the plan names. What outlives processes is written down first.
+    /// A pod's apps, started by rkt itself. Takes from the host what the plan names; what outlives processes
+    /// is written down first.
     ///
     /// # Errors
     /// Something that the plan names is not there or not allowed; [`crate::undo`] undoes what was done.
-    pub fn new(launch: &Launch, plan: CheckedPlan, journal: &mut Journal) -> Result<Self, Failure> {
+    pub fn apps_of(launch: &Launch, plan: &CheckedPlan, journal: &mut Journal) -> Result<Self, Failure> {
         if plan.shared.contains(&Namespace::Pid) {
-            journal.write(&Effect::Processes(root_name(&launch.pod.uuid)))?;
+            journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
         }
-        let has_limits = plan.apps.iter().any(|app| !app.limits.is_empty());
-        let groups = has_limits.then(|| limit::Host::look(&launch.pod.uuid)).transpose()?;
         let (scaffold, nodes) = scaffold::prepare()?;
+        let mut making = Making {
+            launch,
+            nodes: &nodes,
+            groups: None,
+            journal,
+            own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup),
+        };
         let mut apps: Vec<PreparedApp> = Vec::with_capacity(plan.apps.len());
         for app in &plan.apps {
-            let filter = app.seccomp.as_ref().map(|policy| {
-                let same = apps.iter().find(|other| other.plan.seccomp.as_ref() == Some(policy));
-                same.and_then(|other| other.filter.clone()).map_or_else(|| seccomp::compile(policy), Ok)
-            });
-            let prepared = filter.transpose().and_then(|filter| {
-                let own_cgroup_namespace = !plan.shared.contains(&Namespace::Cgroup);
-                let limits = match &groups {
-                    Some(groups) if !app.limits.is_empty() => Some(groups.make(&launch.pod.uuid, app, journal)?),
-                    _ => None,
-                };
-                PreparedApp::new(launch, app, filter, limits, own_cgroup_namespace, &nodes)
-            });
+            let same = apps.iter().find(|other| other.plan.seccomp == app.seccomp);
+            let filter = same.and_then(|other| other.filter.clone());
+            let prepared = making.app(app, filter);
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { plan, scaffold, apps })
+        Ok(Self { shared: plan.shared.clone(), hostname: plan.hostname.clone(), scaffold, apps })
+    }
+
+    /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
+    /// this number.
+    ///
+    /// # Errors
+    /// As for [`Prepared::apps_of`].
+    pub fn program(jailed: &Jailed<'_>, launch: &Launch, journal: &mut Journal) -> Result<Self, Failure> {
+        let (scaffold, nodes) = scaffold::prepare()?;
+        let mut making = Making { launch, nodes: &nodes, groups: None, journal, own_cgroup_namespace: true };
+        let shared = BTreeSet::from([Namespace::User]);
+        let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
+        Ok(Self { shared, hostname: None, scaffold, apps: vec![prepared] })
     }
 
     /// The namespaces that the pod's first process is born into.
     pub fn namespaces(&self) -> Namespaces {
-        share::of_pod(&self.plan)
+        share::but(&self.shared)
     }
 
     /// Whether the pod's processes are in the host's pid namespace, so that nothing but their parents
     /// ends them.
     pub fn shares_pids(&self) -> bool {
-        self.plan.shared.contains(&Namespace::Pid)
+        self.shared.contains(&Namespace::Pid)
     }
 
     /// Makes the pod's first process, which is this one, one that knows nothing of the host.
@@ -99,10 +121,10 @@ impl Prepared {
     /// The kernel refused a step.
     pub fn enter_pod(&self) -> Result<(), Failure> {
         scaffold::enter(&self.scaffold)?;
-        if let Some(name) = &self.plan.hostname {
+        if let Some(name) = &self.hostname {
             hostname::set(name)?;
         }
-        if !self.plan.shared.contains(&Namespace::Network) {
+        if !self.shared.contains(&Namespace::Network) {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
         Ok(())
@@ -113,7 +135,8 @@ impl Prepared {
         let apps = self.apps.iter().flat_map(|app| {
             let binds = app.binds.iter().flatten().map(bind::Bind::as_fd);
             let limits = app.limits.iter().flat_map(limit::Place::descriptors);
-            [app.root.as_fd()].into_iter().chain(binds).chain(limits)
+            let files = app.files.iter().map(|(_, file)| file).chain(&app.handles).map(OwnedFd::as_fd);
+            [app.root.as_fd()].into_iter().chain(binds).chain(limits).chain(files)
         });
         apps.chain([self.scaffold.as_fd()]).collect()
     }
@@ -124,36 +147,112 @@ impl Prepared {
     }
 }
 
-impl PreparedApp {
-    fn new(
-        launch: &Launch,
-        app: &Jail,
-        filter: Option<Filter>,
-        limits: Option<limit::Place>,
-        own_cgroup_namespace: bool,
-        nodes: &Root,
-    ) -> Result<Self, Failure> {
-        let missing = |what: &str| Failure::new(format!("the launch has no {what} for it"));
-        let layers = launch.places.roots.get(&app.name).ok_or_else(|| missing("root"))?;
-        let command = launch.commands.get(&app.name).ok_or_else(|| missing("command"))?;
-        let binds = app.mounts.iter().map(|mount| match mount {
+/// A program that is to be started in its jail.
+#[derive(Debug, Clone, Copy)]
+pub struct Jailed<'a> {
+    /// What it is for.
+    pub role: &'a Role,
+    /// Which of the pod's programs it is, from 0.
+    pub number: usize,
+    /// What was planned for it.
+    pub program: &'a PlannedProgram,
+    /// What may be started in its jail later.
+    pub templates: &'a [(Role, &'a Template)],
+    /// What leads to the init that it starts; none where it starts none.
+    pub channel: Option<BorrowedFd<'a>>,
+}
+
+/// What is common to all that is prepared for one first process.
+struct Making<'a> {
+    launch: &'a Launch,
+    nodes: &'a Root,
+    groups: Option<limit::Host>,
+    journal: &'a mut Journal,
+    own_cgroup_namespace: bool,
+}
+
+impl Making<'_> {
+    fn app(&mut self, app: &Jail, filter: Option<Filter>) -> Result<PreparedApp, Failure> {
+        let missing = || Failure::new("the launch has no command for it");
+        let command = self.launch.commands.get(&app.name).ok_or_else(missing)?.clone();
+        let prepared = self.jail(app, command, root::of_app(self.launch, &app.name)?, user::ids(&app.user, 0)?)?;
+        Ok(PreparedApp { filter: filter.map_or_else(|| prepared.compile(), |same| Ok(Some(same)))?, ..prepared })
+    }
+
+    fn program(&mut self, jailed: &Jailed<'_>) -> Result<PreparedApp, Failure> {
+        let program = jailed.program;
+        let user = user::ids(&program.jail.user, jailed.number)?;
+        let command = program::command(jailed.role, program, self.launch)?;
+        let mut prepared = self.jail(&program.jail, command, root::bare()?, user)?;
+        prepared.filter = prepared.compile()?;
+        let files = [(jailed.role.clone(), &program.file)]
+            .into_iter()
+            .chain(jailed.templates.iter().map(|(role, template)| (role.clone(), &template.file)));
+        for (role, file) in files {
+            prepared.files.push((role, program::open(file, self.launch)?));
+        }
+        prepared.handles = program::handles(program, self.launch, jailed.channel)?;
+        Ok(prepared)
+    }
+
+    fn jail(
+        &mut self,
+        jail: &Jail,
+        command: Command,
+        root: OwnedFd,
+        user: Credentials,
+    ) -> Result<PreparedApp, Failure> {
+        let own = jail.user == User::Own;
+        let writer = if own { bind::Writer::Programs } else { bind::Writer::Root };
+        let binds = jail.mounts.iter().map(|mount| match mount {
             Mount::Bind { source, access, reach, .. } => {
-                bind::prepare(source, *access, *reach, &launch.places).map(Some)
+                bind::prepare(source, *access, *reach, self.launch, writer).map(Some)
             }
             Mount::FileSystem { .. } => Ok(None),
         });
-        let name = |index| format!("{}-{index}", app.name);
-        let devices = app.devices.iter().enumerate().map(|(index, path)| device::prepare(path, nodes, &name(index)));
-        Ok(Self {
-            command: command.clone(),
-            limits,
-            own_cgroup_namespace,
-            root: root::prepare(layers, &root_name(&launch.pod.uuid))?,
-            binds: binds.collect::<Result<_, _>>()?,
-            devices: devices.collect::<Result<_, _>>()?,
-            filter,
-            plan: app.clone(),
+        let binds = binds.collect::<Result<_, _>>()?;
+        let name = |index| format!("{}-{index}", jail.name);
+        let owner = own.then_some(&user);
+        let devices =
+            jail.devices.iter().enumerate().map(|(index, path)| device::prepare(path, self.nodes, &name(index), owner));
+        let devices = devices.collect::<Result<_, _>>()?;
+        Ok(PreparedApp {
+            limits: self.limits(jail)?,
+            own_cgroup_namespace: self.own_cgroup_namespace,
+            command,
+            user,
+            root,
+            binds,
+            devices,
+            filter: None,
+            files: Vec::new(),
+            handles: Vec::new(),
+            plan: jail.clone(),
         })
+    }
+
+    /// The groups of one that has limits. The host's hierarchies are looked at once, for the first of them.
+    fn limits(&mut self, jail: &Jail) -> Result<Option<limit::Place>, Failure> {
+        if jail.limits.is_empty() {
+            return Ok(None);
+        }
+        let uuid = &self.launch.pod.uuid;
+        let groups = match self.groups.take() {
+            Some(groups) => groups,
+            None => limit::Host::look(uuid)?,
+        };
+        self.groups.insert(groups).make(uuid, jail, self.journal).map(Some)
+    }
+}
+
+impl PreparedApp {
+    fn compile(&self) -> Result<Option<Filter>, Failure> {
+        self.plan.seccomp.as_ref().map(seccomp::compile).transpose()
+    }
+
+    /// The file that a command names by what it is for.
+    pub(crate) fn file(&self, role: &Role) -> Option<&OwnedFd> {
+        self.files.iter().find(|(known, _)| known == role).map(|(_, file)| file)
     }
 
     /// The app's name.
@@ -177,6 +276,7 @@ impl PreparedApp {
 pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
     let scaffold = Scaffold::open().map_err(Failure::of(|| "open init's file system"))?;
     let root = root::attach(app.root.as_fd(), Path::new(scaffold::APP))?;
+    file::make_all(&root, &app.plan)?;
     for (planned, bound) in app.plan.mounts.iter().zip(&app.binds) {
         enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
     }
@@ -192,7 +292,10 @@ pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
     for path in &app.plan.masked {
         mask::enact(&root, path, &scaffold)?;
     }
-    root::finish(&root, app.plan.root)?;
+    match app.plan.root {
+        rkt_plan::Root::Image(access) => root::finish(&root, access)?,
+        rkt_plan::Root::Bare => root::finish(&root, Access::ReadOnly)?,
+    }
     let devpts = find_terminals(&root);
     sys_mount::pivot_root(root.as_fd()).map_err(Failure::of(|| "make the image the root"))?;
     Ok(devpts)
@@ -204,7 +307,7 @@ fn enact_mount(root: &Root, planned: &Mount, bound: Option<&bind::Bind>, all: &[
             .map_err(|cause| cause.within(format!("mount {} on {target}", kind.name()))),
         (Mount::Bind { source, target, .. }, Some(bound)) => bound
             .attach(root, target, all)
-            .map_err(|cause| cause.within(format!("bind {} on {target}", source_name(source)))),
+            .map_err(|cause| cause.within(format!("bind {} on {target}", bind::describe(source)))),
         (Mount::Bind { .. }, None) => unreachable!("every bind of a plan is prepared with it"),
     }
 }
@@ -223,13 +326,18 @@ pub(crate) fn set_oom_score(app: &PreparedApp) -> Result<(), Failure> {
     app.plan.oom_score.map_or(Ok(()), |adjustment| oom_score::set(Path::new(scaffold::PROC), adjustment))
 }
 
-/// Gives up everything that the plan does not give, and becomes the command. `kept` is the only open
-/// descriptor beside 0, 1 and 2, and closes with success.
-pub(crate) fn confine(app: &PreparedApp, command: &Command, kept: &OwnedFd) -> Result<Infallible, Failure> {
-    process::close_all_but(&[kept.as_fd()]).map_err(Failure::of(|| "close descriptors"))?;
+/// Gives up everything that the plan does not give, and becomes the command. `status` is the only open
+/// descriptor beside 0, 1, 2 and `handles`, and closes with success; it may get another number.
+pub(crate) fn confine(
+    app: &PreparedApp,
+    command: &Command,
+    handles: &[OwnedFd],
+    status: &mut ManuallyDrop<OwnedFd>,
+) -> Result<Infallible, Failure> {
+    let file = keep_descriptors(app, command, handles, status)?;
     let planned = capabilities::available(app.plan.capabilities)?;
     capabilities::limit(planned)?;
-    let kept = if app.plan.user.uid == 0 { planned } else { Capabilities::empty() };
+    let kept = if app.user.uid == 0 { planned } else { Capabilities::empty() };
     // Without no-new-privileges only this capability lets a filter be installed; a program that is
     // run loses it by the kernel's rules, since neither its user nor the bounding set has it.
     let for_filter = match &app.filter {
@@ -237,11 +345,11 @@ pub(crate) fn confine(app: &PreparedApp, command: &Command, kept: &OwnedFd) -> R
         _ => Capabilities::empty(),
     };
     capability::keep_across_set_uid(true).map_err(Failure::of(|| "keep capabilities"))?;
-    user::become_user(&app.plan.user)?;
+    user::become_user(&app.user)?;
     capabilities::keep(kept | for_filter)?;
     enter_working_directory(&command.working_directory)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let program = Program::find(command).map_err(Failure::of_program)?;
+    let program = Program::find(command, file).map_err(Failure::of_program)?;
     signal::reset().map_err(Failure::of(|| "reset signals"))?;
     if app.plan.no_new_privileges {
         process::set_no_new_privileges().map_err(Failure::of(|| "give up new privileges"))?;
@@ -250,6 +358,26 @@ pub(crate) fn confine(app: &PreparedApp, command: &Command, kept: &OwnedFd) -> R
         filter.install().map_err(Failure::of(|| "filter system calls"))?;
     }
     Err(program.run().of_program())
+}
+
+/// Closes all descriptors but those that the command gets, gives these their numbers, and returns the file
+/// that is executed, where the plan names one.
+fn keep_descriptors(
+    app: &PreparedApp,
+    command: &Command,
+    handles: &[OwnedFd],
+    status: &mut ManuallyDrop<OwnedFd>,
+) -> Result<Option<ManuallyDrop<OwnedFd>>, Failure> {
+    let failed = || "number its descriptors";
+    let missing = || Failure::new("the launch names a program that the plan does not");
+    let file = command.file.as_ref().map(|role| app.file(role).ok_or_else(missing)).transpose()?;
+    let given: Vec<BorrowedFd<'_>> = handles.iter().map(OwnedFd::as_fd).collect();
+    let kept: Vec<BorrowedFd<'_>> = [status.as_fd()].into_iter().chain(file.map(OwnedFd::as_fd)).collect();
+    process::close_all_but(&[&given[..], &kept[..]].concat()).map_err(Failure::of(|| "close descriptors"))?;
+    // Numbers that are owned elsewhere in this process are no longer theirs, so nothing here is dropped.
+    let mut kept = process::number_descriptors(&given, &kept).map_err(Failure::of(failed))?.into_iter();
+    *status = ManuallyDrop::new(kept.next().ok_or_else(|| Failure::new(failed()))?);
+    Ok(kept.next().map(ManuallyDrop::new))
 }
 
 /// As the app's user, and through no magic link of procfs, which could lead out of the root
@@ -265,16 +393,4 @@ fn enter_working_directory(path: &str) -> Result<(), Failure> {
             rustix::process::fchdir(&directory).map_err(Failure::of(failed))
         })
         .map_err(Failure::of_program)
-}
-
-/// The name of the root file systems of a pod's apps, by which their processes are known.
-fn root_name(uuid: &str) -> String {
-    format!("rkt:{uuid}")
-}
-
-fn source_name(source: &Source) -> &str {
-    match source {
-        Source::Volume(name) | Source::Empty(name) => name,
-        Source::Host(path) => path.as_str(),
-    }
 }

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rkt_sys::mount::{Attributes, FileSystem};
@@ -101,7 +102,7 @@ pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
         take_stdio(app, stdio)?;
         let devpts = order::assemble(app)?;
         send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
-        match order::confine(app, &app.command, status)? {}
+        match order::confine(app, &app.command, &app.handles, status)? {}
     })
 }
 
@@ -118,7 +119,7 @@ pub fn enter(app: &PreparedApp, pinned: &Pinned, command: &Command, stdio: &Stdi
             entered(cgroups, Namespace::Cgroup)?;
         }
         entered(&pinned.mounts, Namespace::Mount)?;
-        match order::confine(app, command, status)? {}
+        match order::confine(app, command, &[], status)? {}
     })
 }
 
@@ -135,17 +136,21 @@ fn prepare_process(app: &PreparedApp) -> Result<(), Failure> {
 fn spawn(
     app: &PreparedApp,
     namespaces: Namespaces,
-    body: impl FnOnce(&OwnedFd) -> Result<std::convert::Infallible, Failure>,
+    body: impl FnOnce(&mut ManuallyDrop<OwnedFd>) -> Result<std::convert::Infallible, Failure>,
 ) -> Result<Starting, Failure> {
     let failed = || "make a process";
     let (ours, theirs) = socket::pair().map_err(Failure::of(failed))?;
+    let mut theirs = ManuallyDrop::new(theirs);
     let spawn = Spawn { namespaces, cgroup: app.limits.as_ref().and_then(limit::Place::unified) };
-    let Child { pid, process } = spawn
+    let child = spawn
         .run(|| {
-            let Err(failure) = body(&theirs);
+            let Err(failure) = body(&mut theirs);
             tell(&theirs, &failure)
         })
-        .map_err(Failure::of(failed))?;
+        .map_err(Failure::of(failed));
+    // The child's copy is the child's.
+    drop(ManuallyDrop::into_inner(theirs));
+    let Child { pid, process } = child?;
     rustix::io::ioctl_fionbio(&ours, true).map_err(Failure::of(failed))?;
     Ok(Starting { pid, process, status: ours, said: Vec::new(), pinned: Vec::new() })
 }
@@ -183,7 +188,7 @@ fn take_stdio(app: &PreparedApp, stdio: &Stdio) -> Result<(), Failure> {
 }
 
 fn give(app: &PreparedApp, file: &OwnedFd) -> Result<(), Failure> {
-    let user = &app.plan.user;
+    let user = &app.user;
     if user.uid == 0 {
         return Ok(());
     }

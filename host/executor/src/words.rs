@@ -3,6 +3,7 @@
 pub(crate) mod bind;
 pub(crate) mod capabilities;
 pub(crate) mod device;
+pub(crate) mod file;
 pub(crate) mod hostname;
 pub(crate) mod limit;
 pub(crate) mod link;

@@ -105,7 +105,10 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     let signals =
         Signals::block(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT]).map_err(failed("take over signals"))?;
     let mut journal = Journal::open(pod)?;
-    let prepared = Prepared::new(launch, plan, &mut journal)?;
+    if plan.program.is_some() || !plan.helpers.is_empty() {
+        return Err(Failure::new("this monitor starts no programs"));
+    }
+    let prepared = Prepared::apps_of(launch, &plan, &mut journal)?;
     debug.step("prepare mounts and groups");
     let (outputs, theirs) = Outputs::make(&prepared)?;
     let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;

@@ -82,7 +82,7 @@ impl NewPod {
             roots.insert(app.to_string(), self.root(app, image).map_err(failed)?);
         }
         let volumes = self.volumes(pod.manifest.volumes())?;
-        Ok(Places { roots, volumes, empty: self.home().join("empty") })
+        Ok(Places { roots, volumes, empty: self.home().join("empty"), payload: None, artifacts: Vec::new() })
     }
 
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and

@@ -171,6 +171,7 @@ fn resolve_app(
         oom_score: confinement.oom_score,
     };
     let command = Command {
+        file: None,
         arguments: app.exec.clone(),
         environment: environment::of_process(name.as_str(), &app.environment),
         working_directory: app.working_directory.path().to_owned(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use rkt_appc::ImageManifest;
-use rkt_plan::{Access, JailWord, Credentials, Origin, Permissions, Plan, Word};
+use rkt_plan::{Access, Credentials, JailWord, Origin, Permissions, Plan, Word};
 use rkt_pod::{
     AppImage, AppRequest, Event, ImageFiles, Keep, Monitor, Overrides, PluginIdentity, PodRequest, Pods, PodsError,
     Proposal, RemoveError, ResolvedPod, Stage, State, Uuid, Waivers, judge, resolve,

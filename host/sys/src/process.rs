@@ -155,6 +155,30 @@ fn close_range(first: u32, last: u32, flags: u32) -> Result<()> {
     Err(Error::new("close_range", object, io::Error::last_os_error()))
 }
 
+/// Gives the program that this process is about to become the descriptors `given` as 3, 4 and so on, and
+/// keeps others open for this process until then, which are returned.
+///
+/// Whatever had these numbers is closed: owners of such descriptors must not be used or dropped after
+/// this, as in [`close_all_but`].
+///
+/// # Errors
+/// Descriptors ran out.
+pub fn number_descriptors(given: &[BorrowedFd<'_>], kept: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
+    let failed = |cause| Error::new("dup", "a descriptor", cause);
+    let end = 3 + i32::try_from(given.len()).map_err(|_| failed(rustix::io::Errno::MFILE))?;
+    let above = |fd: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, end).map_err(failed);
+    let copies = given.iter().map(above).collect::<Result<Vec<_>>>()?;
+    let kept = kept.iter().map(above).collect::<Result<Vec<_>>>()?;
+    for (number, copy) in (3..end).zip(&copies) {
+        // SAFETY: takes numbers only. What becomes of owners of what had the number is the contract of
+        // this function.
+        if unsafe { libc::dup2(copy.as_raw_fd(), number) } < 0 {
+            return Err(Error::new("dup2", format_args!("descriptor {number}"), io::Error::last_os_error()));
+        }
+    }
+    Ok(kept)
+}
+
 /// Becomes the program at `path`, resolved in this process's root and working directory
 /// (`execve(2)`). Returns only to say why not.
 ///

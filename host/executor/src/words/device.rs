@@ -8,7 +8,7 @@
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use rkt_plan::{CleanPath, Mount};
+use rkt_plan::{CleanPath, Credentials, Mount};
 use rkt_sys::mount::{self, Attributes, Change, Depth};
 use rkt_sys::root::Root;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
@@ -24,8 +24,14 @@ pub(crate) struct Device {
     node: PathBuf,
 }
 
-/// Makes a node like the one at this path of the host, under a name of its own in `nodes`.
-pub(crate) fn prepare(path: &CleanPath, nodes: &Root, name: &str) -> Result<Device, Failure> {
+/// Makes a node like the one at this path of the host, under a name of its own in `nodes`. Where it has
+/// an owner, it is theirs alone.
+pub(crate) fn prepare(
+    path: &CleanPath,
+    nodes: &Root,
+    name: &str,
+    owner: Option<&Credentials>,
+) -> Result<Device, Failure> {
     let failed = || format!("offer device {path}");
     let host = rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .and_then(rustix::fs::fstat)
@@ -35,15 +41,25 @@ pub(crate) fn prepare(path: &CleanPath, nodes: &Root, name: &str) -> Result<Devi
         return Err(Failure::new("it is no device").within(failed()));
     }
     let node = PathBuf::from(name);
-    make_like(&host, kind, nodes, &node).map_err(Failure::of(failed))?;
+    let (owner, mode) = match owner {
+        Some(ids) => ((ids.uid, ids.gid), 0o600),
+        None => ((host.st_uid, host.st_gid), host.st_mode & 0o777),
+    };
+    make(&host, kind, nodes, &node, owner, Mode::from_raw_mode(mode)).map_err(Failure::of(failed))?;
     Ok(Device { path: path.clone(), node })
 }
 
-fn make_like(host: &Stat, kind: FileType, nodes: &Root, node: &Path) -> rkt_sys::Result<()> {
-    let mode = Mode::from_raw_mode(host.st_mode & 0o777);
+fn make(
+    host: &Stat,
+    kind: FileType,
+    nodes: &Root,
+    node: &Path,
+    (uid, gid): (u32, u32),
+    mode: Mode,
+) -> rkt_sys::Result<()> {
     nodes.mknod(node, kind, mode, host.st_rdev)?;
     let failed = |cause| rkt_sys::Error::new("mknod", node.display(), cause);
-    let (owner, group) = (Uid::from_raw(host.st_uid), Gid::from_raw(host.st_gid));
+    let (owner, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::fs::chownat(nodes, node, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
     // The mode that mknod(2) was given went through the umask.
     rustix::fs::chmodat(nodes, node, mode, AtFlags::empty()).map_err(failed)

@@ -4,17 +4,28 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rkt_plan::Access;
-use rkt_sys::mount::{self, Attributes, Change, Depth, Overlay, Upper};
+use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Overlay, Upper};
 use rkt_sys::root::Root;
 
 use crate::failure::Failure;
-use crate::launch;
+use crate::launch::{self, Launch};
+
+/// The root of an app, by its name, for the app itself or for a program that runs it.
+pub(crate) fn of_app(launch: &Launch, app: &str) -> Result<OwnedFd, Failure> {
+    let missing = || Failure::new(format!("the launch has no root of app {app}"));
+    prepare(launch.places.roots.get(app).ok_or_else(missing)?, &name(&launch.pod.uuid))
+}
+
+/// The name of the root file systems of a pod's apps, by which their processes are known.
+pub(crate) fn name(uuid: &str) -> String {
+    format!("rkt:{uuid}")
+}
 
 /// The overlay of an app's layers, attached nowhere, with a name that tells whose it is.
 ///
 /// It is writable also for an app that may only read: mount points are made in it. Changes live no
 /// longer than the pod, so the kernel need not write them out when it ends (`volatile`).
-pub(crate) fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
+fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
     let open = |path: &Path| Root::open(path).map_err(Failure::of(|| "open a layer"));
     let lower = layers.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let (upper, work) = (open(&layers.upper)?, open(&layers.work)?);
@@ -26,6 +37,17 @@ pub(crate) fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Fail
     };
     // Device nodes are the plan's to give, not the image's.
     overlay.mount(Attributes::MOUNT_ATTR_NODEV).map_err(Failure::of(|| "mount the layers"))
+}
+
+/// A root with nothing in it but what is planned, attached nowhere.
+pub(crate) fn bare() -> Result<OwnedFd, Failure> {
+    let made = FileSystem::new("tmpfs").and_then(|tmpfs| {
+        tmpfs
+            .option("mode", "0755")?
+            .option("size", "16m")?
+            .mount(Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOSUID)
+    });
+    made.map_err(Failure::of(|| "make an empty root"))
 }
 
 /// The root, attached in this mount namespace at `place`.

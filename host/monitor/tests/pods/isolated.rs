@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rkt_plan::{JailWord, Credentials, Word};
+use rkt_plan::{Credentials, JailWord, Word};
 
 use crate::pod::{CAPABILITIES, TestPod};
 

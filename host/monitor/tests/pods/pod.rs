@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
-    Access, App, JailWord, Asked, Credentials, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
+    Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
     SeccompMode, VolumeMount, Word,
 };
 use rkt_sys::lock::Lock;
@@ -153,6 +153,7 @@ impl TestPod {
         let root = Root { lower: vec![path.join("image")], upper, work };
         self.launch.places.roots.insert(name.to_owned(), root);
         let command = rkt_executor::Command {
+            file: None,
             arguments: ["sh", "-c", script].map(str::to_owned).into(),
             environment: vec![("PATH".to_owned(), "/bin".to_owned()), ("SECRET".to_owned(), "s3cret".to_owned())],
             working_directory: "/".to_owned(),
@@ -358,7 +359,13 @@ fn launch(path: &Path) -> Launch {
         declared: allowed.clone(),
         granted: allowed,
         plugin: "test".to_owned(),
-        places: Places { roots: BTreeMap::new(), volumes: BTreeMap::new(), empty: path.join("empty") },
+        places: Places {
+            roots: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            empty: path.join("empty"),
+            payload: None,
+            artifacts: Vec::new(),
+        },
         commands: BTreeMap::new(),
     }
 }
