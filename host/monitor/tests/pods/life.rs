@@ -206,7 +206,7 @@ fn a_pod_that_cannot_be_made_says_why_in_one_line_and_leaves_nothing() {
         let source = Place::Empty("x".to_owned());
         pod.app("a", JailWord::Bind { source, target: "/file".to_owned(), access: Access::ReadOnly, recursive: true });
         let ended = pod.run();
-        assert_eq!(ended.error, "run: app a: bind x on /file: /file of the image is no directory\n");
+        assert_eq!(ended.error, "run: app a: bind empty place x on /file: /file of the image is no directory\n");
         assert_eq!(ended.code, Some(254));
     }
 }
