@@ -10,6 +10,7 @@ pub mod failure;
 pub mod launch;
 pub mod order;
 pub mod process;
+pub mod ready;
 
 mod journal;
 mod program;

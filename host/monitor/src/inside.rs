@@ -270,7 +270,8 @@ impl Init<'_> {
         let App::Running { pinned: Some(pinned), .. } = state else {
             return Err(Failure::new(format!("app {} does not run", enter.app)));
         };
-        let mut command = Command { arguments: enter.arguments.clone(), ..app.command().clone() };
+        let arguments = enter.arguments.clone();
+        let mut command = Command { file: enter.file.clone(), arguments, ..app.command().clone() };
         if let Some(kind) = enter.terminal.as_ref().and_then(|terminal| terminal.kind.clone()) {
             command.environment.retain(|(name, _)| name != "TERM");
             command.environment.push(("TERM".to_owned(), kind));

@@ -32,6 +32,9 @@ pub struct Enter {
     pub app: String,
     /// The program, as an app's program is named, and its arguments.
     pub arguments: Vec<String>,
+    /// Which of the plan's own programs it is, where the monitor says so to init. No client's to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<rkt_plan::Role>,
     /// The terminal that it gets; none: its input and output are pipes.
     pub terminal: Option<Terminal>,
 }

@@ -5,18 +5,16 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
-use rkt_monitor::link::Link;
 use rkt_monitor::start::Arguments;
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags, poll};
+use rkt_sys::process;
 use rkt_sys::signal::Signals;
-use rkt_sys::spawn::{Child, Spawn};
-use rkt_sys::{process, socket};
 use rustix::process::Signal;
 
 use self::apps::Apps;
@@ -24,16 +22,17 @@ use self::clients::Clients;
 use self::debug::Debug;
 use self::ending::{Ending, PATIENCE};
 use self::output::Outputs;
+use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
 use crate::between::{CALL, Event, Order};
 use crate::idle::Idle;
-use crate::inside;
 
 mod apps;
 mod clients;
 mod debug;
 mod ending;
 mod output;
+mod programs;
 mod record;
 
 /// The largest launch that is read, in bytes.
@@ -60,12 +59,16 @@ struct Events {
 }
 
 struct Monitor {
-    init: Child,
-    link: Link,
+    /// The pod's first process, or that of the jail of the plan's program.
+    first: Cell,
+    entry: Entry,
+    helpers: Helpers,
     signals: Signals,
     apps: Apps,
     ending: Ending,
     outputs: Outputs,
+    /// The number of the first app's output.
+    voices: usize,
     clients: Clients,
     record: Record,
     debug: Debug,
@@ -105,32 +108,32 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     let signals =
         Signals::block(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT]).map_err(failed("take over signals"))?;
     let mut journal = Journal::open(pod)?;
-    if plan.program.is_some() || !plan.helpers.is_empty() {
-        return Err(Failure::new("this monitor starts no programs"));
-    }
-    let prepared = Prepared::apps_of(launch, &plan, &mut journal)?;
+    let mut outputs = Outputs::new();
+    let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut journal)?;
+    debug.step("start helpers");
+    let prepared = match &plan.program {
+        None => Prepared::apps_of(launch, &plan, &mut journal)?,
+        Some(main) if plan.is_opaque() => programs::prepare(launch, &plan, &main.program, &mut journal)?,
+        Some(_) => return Err(Failure::new("this monitor starts no init by a program")),
+    };
     debug.step("prepare mounts and groups");
-    let (outputs, theirs) = Outputs::make(&prepared)?;
-    let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
-    let spawn = Spawn { namespaces: prepared.namespaces(), cgroup: None };
-    let init = spawn
-        .run(|| inside::run(&prepared, inits.as_fd(), pod.as_fd(), &theirs))
-        .map_err(failed("make the pod's first process"))?;
+    let (voices, theirs) = outputs.add(&prepared)?;
+    let first = Cell::start(&prepared, pod, &theirs)?;
     debug.step("make the pod's first process");
-    let apps = Apps::new(prepared.apps().iter().map(|app| app.name().to_owned()));
     // What is init's now is let go of: an end of a pipe that is held here would never end.
-    drop((prepared, theirs, inits));
-    let link = Link::new(ours).map_err(failed("make a connection to init"))?;
-    let record = Record::begin(pod, init.pid)?;
+    drop((prepared, theirs));
+    let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     debug.step("write down who runs");
     Ok(Monitor {
-        init,
-        link,
+        first,
+        entry: Entry::new(&plan),
+        helpers,
         signals,
-        apps,
+        apps: Apps::new(launch.pod.apps.iter().map(|app| app.name.clone())),
         ending: Ending::default(),
         outputs,
+        voices,
         clients,
         record,
         debug,
@@ -145,8 +148,9 @@ impl Monitor {
         if served.is_err() {
             self.end_now()?;
         }
-        let exit = self.init.process.wait().map_err(failed("wait for init"))?;
+        let exit = self.first.init.process.wait().map_err(failed("wait for init"))?;
         self.debug.step("the pod has ended");
+        self.helpers.end()?;
         if exit != Exit::Code(0) {
             // What init left running would hold its output open for ever.
             undo(pod)?;
@@ -165,29 +169,37 @@ impl Monitor {
     /// Ends the pod from wherever it is. Init is given time to end all that is below it, which nobody
     /// else does where the pod has no pid namespace.
     fn end_now(&mut self) -> Result<(), Failure> {
-        self.link.close();
-        let mut fds = [PollFd::new(&self.init.process, PollFlags::IN)];
+        self.first.link.close();
+        let mut fds = [PollFd::new(&self.first.init.process, PollFlags::IN)];
         poll(&mut fds, Some(PATIENCE)).map_err(failed("wait for init"))?;
         // It may have ended.
-        let _ = self.init.process.signal(Signal::KILL);
+        let _ = self.first.init.process.signal(Signal::KILL);
         Ok(())
     }
 
     fn serve_init(&mut self) -> Result<(), Failure> {
         loop {
-            let _ = self.link.flush();
+            let _ = self.first.link.flush();
             let events = self.wait()?;
             if events.signals {
                 self.hear_signals();
             }
             self.hear_init(events.init_has_ended)?;
+            self.hear_helpers()?;
             self.outputs.advance();
             if events.newcomers {
                 self.clients.accept();
             }
-            self.clients.advance(&mut self.link, &mut self.ending, &self.apps, self.init.pid);
+            let pod = clients::Pod {
+                init: &mut self.first.link,
+                ending: &mut self.ending,
+                apps: &self.apps,
+                init_pid: self.first.init.pid,
+                entry: &self.entry,
+            };
+            self.clients.advance(pod);
             self.carry_out_ending();
-            if events.init_has_ended && self.link.has_ended() {
+            if events.init_has_ended && self.first.link.has_ended() {
                 return Ok(());
             }
         }
@@ -196,11 +208,12 @@ impl Monitor {
     /// Waits for the next event.
     fn wait(&mut self) -> Result<Events, Failure> {
         let mut fds = vec![
-            PollFd::new(&self.init.process, PollFlags::IN),
+            PollFd::new(&self.first.init.process, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
             self.clients.newcomers(),
         ];
-        self.link.add_to(&mut fds);
+        self.first.link.add_to(&mut fds);
+        self.helpers.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
         self.idle.poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
@@ -216,21 +229,50 @@ impl Monitor {
 
     fn hear_init(&mut self, all: bool) -> Result<(), Failure> {
         loop {
-            self.link.receive().map_err(failed("hear init"))?;
+            self.first.link.receive().map_err(failed("hear init"))?;
             let mut heard = false;
-            while let Some((stream, frame)) = self.link.next_frame().map_err(failed("hear init"))? {
+            while let Some((stream, frame)) = self.first.link.next_frame().map_err(failed("hear init"))? {
                 heard = true;
                 if stream.call != CALL {
-                    self.clients.hear_init(stream, &frame, &mut self.link);
-                } else if let rkt_monitor::frame::Frame::Message(json) = frame {
-                    let event = serde_json::from_slice(&json).map_err(failed("understand init"))?;
-                    self.hear_event(event)?;
+                    self.clients.hear_init(stream, &frame, &mut self.first.link);
+                } else if let Some(event) = programs::event(stream.call, &frame)? {
+                    match self.entry {
+                        Entry::Apps => self.hear_event(event)?,
+                        Entry::Opaque { .. } => self.hear_program(event)?,
+                    }
                 }
             }
             // Once init has ended, all that it said is heard before anything else.
-            if !all || (!heard && self.link.has_ended()) {
+            if !all || (!heard && self.first.link.has_ended()) {
                 return Ok(());
             }
+        }
+    }
+
+    fn hear_helpers(&mut self) -> Result<(), Failure> {
+        for heard in self.helpers.hear()? {
+            match heard {
+                Heard::Made { voice, name, pid } => self.outputs.name(voice, &name, pid),
+                Heard::Ended(ended) => {
+                    self.apps.helper_ended(ended);
+                    self.ending.begin();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of an opaque pod the program is all that there is to hear of: its apps run as long as it does.
+    fn hear_program(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Made { pid, .. } => {
+                let name = self.apps.only_name().unwrap_or("program").to_owned();
+                self.outputs.name(self.voices, &name, pid);
+                (0..self.apps.count()).try_for_each(|app| self.apps.made(app, pid))
+            }
+            Event::Failed { failure, .. } => Err(failure.within("program")),
+            Event::Up { .. } => (0..self.apps.count()).try_for_each(|app| self.hear_event(Event::Up { app })),
+            Event::Exited { ended, .. } => (0..self.apps.count()).try_for_each(|app| self.ended(app, ended)),
         }
     }
 
@@ -238,7 +280,7 @@ impl Monitor {
         match event {
             Event::Made { app, pid } => {
                 self.apps.made(app, pid)?;
-                self.outputs.name(app, self.apps.name(app)?, pid);
+                self.outputs.name(self.voices + app, self.apps.name(app)?, pid);
             }
             Event::Up { app } => {
                 self.debug.step(&format!("app {} is up", self.apps.name(app)?));
@@ -271,11 +313,14 @@ impl Monitor {
 
     fn carry_out_ending(&mut self) {
         if self.ending.is_to_ask() {
-            self.link.send_message(CALL, &Order::Signal(Signal::TERM.as_raw()));
+            match self.entry.stop() {
+                Some(enter) => self.clients.run(&enter, &mut self.first.link),
+                None => self.first.link.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),
+            }
         }
         if self.ending.is_to_kill() {
             // At the end of the connection init ends the pod.
-            self.link.close();
+            self.first.link.close();
         }
     }
 }

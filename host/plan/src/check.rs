@@ -164,12 +164,12 @@ impl<'a> Check<'a> {
         let pod: &'a Pod = self.pod;
         pod.apps
             .iter()
-            .filter_map(|asked| match self.draft.apps.remove(&asked.name) {
-                Some(draft) => self.finish_jail(Subject::App(asked), draft),
-                None => {
-                    self.object(Some(format!("app {:?}", asked.name)), Problem::Missing { word: "app" });
-                    None
+            .filter_map(|asked| {
+                if let Some(draft) = self.draft.apps.remove(&asked.name) {
+                    return self.finish_jail(Subject::App(asked), draft);
                 }
+                self.object(Some(format!("app {:?}", asked.name)), Problem::Missing { word: "app" });
+                None
             })
             .collect()
     }

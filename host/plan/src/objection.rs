@@ -237,6 +237,12 @@ pub enum Problem {
         /// The word.
         word: &'static str,
     },
+    /// A sign of readiness where nobody can watch for it.
+    #[error("{path} is not right in an empty place of the jail, where it could be watched for")]
+    ReadyElsewhere {
+        /// Where it was to be.
+        path: CleanPath,
+    },
     /// An artifact that there is not.
     #[error("there is no artifact {kind:?} of {of:?}")]
     Artifact {

@@ -268,6 +268,26 @@ fn places_for_programs_need_their_permissions_and_stay_unwritten() {
 }
 
 #[test]
+fn a_helper_is_ready_where_it_can_be_watched() {
+    let helper = Role::Helper("h".into());
+    let run = JailWord::Bind {
+        source: Place::Empty("run".into()),
+        target: "/run".into(),
+        access: Access::ReadWrite,
+        recursive: false,
+    };
+    let plan = |path: &str| {
+        let ready = ProgramWord::ReadyWhen { path: path.into() };
+        opaque([file(&helper), jail(&helper, JailWord::OwnUser), jail(&helper, run.clone()), of(&helper, ready)])
+    };
+    let checked = judge(&plan("/run/sock"), &["bind:empty"]).unwrap();
+    assert_eq!(checked.helpers[0].ready_when, Some("/run/sock".parse().unwrap()));
+    for elsewhere in ["/run/a/sock", "/tmp/sock", "/run2"] {
+        assert!(refused(&plan(elsewhere), &["bind:empty"]).contains("right in an empty place"), "{elsewhere}");
+    }
+}
+
+#[test]
 fn descriptors_are_numbered_once_each() {
     let image = Place::Artifact { kind: "root-image".into(), of: "db".into() };
     let open = |place: &Place| {

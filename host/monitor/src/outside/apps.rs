@@ -29,6 +29,24 @@ impl Apps {
         self.apps.get(index).map(|app| app.name.as_str()).ok_or_else(unknown)
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.apps.len()
+    }
+
+    /// The name of the only app, where there is one only.
+    pub(crate) fn only_name(&self) -> Option<&str> {
+        match self.apps.as_slice() {
+            [app] => Some(&app.name),
+            _ => None,
+        }
+    }
+
+    /// A helper has ended by itself; its code counts as an app's.
+    pub(crate) fn helper_ended(&mut self, ended: Ended) {
+        self.count_code(ended);
+    }
+
     /// An app's first process was made.
     pub(crate) fn made(&mut self, index: usize, pid: u32) -> Result<(), Failure> {
         self.app(index)?.pid = pid;
@@ -54,11 +72,15 @@ impl Apps {
         let as_asked = was_asked && ended == Ended::Signal(Signal::TERM.as_raw());
         let ended = if as_asked { Ended::Code(0) } else { ended };
         app.state = AppState::Exited(ended);
+        self.count_code(ended);
+        Ok(ended.code())
+    }
+
+    fn count_code(&mut self, ended: Ended) {
         if self.code == 0 {
             // Codes and signal numbers are less than 256.
             self.code = u8::try_from(ended.code()).unwrap_or(u8::MAX);
         }
-        Ok(ended.code())
     }
 
     /// The apps that had not ended when all of the pod was killed, and how they did then.

@@ -11,13 +11,14 @@ use rkt_executor::Failure;
 use rkt_executor::process::failed;
 use rkt_monitor::frame::{Channel, Frame, Stream, WINDOW};
 use rkt_monitor::link::{Link, LinkError};
-use rkt_monitor::{Reply, Request, Status};
+use rkt_monitor::{Enter, Reply, Request, Status};
 use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::socket;
 use rustix::process::Pid;
 
 use super::apps::Apps;
 use super::ending::Ending;
+use super::programs::Entry;
 
 /// Connections at a time; more wait in the kernel's queue.
 const MOST_CLIENTS: usize = 64;
@@ -49,11 +50,12 @@ struct Call {
 }
 
 /// What a client's request may need.
-struct Pod<'a> {
-    init: &'a mut Link,
-    ending: &'a mut Ending,
-    apps: &'a Apps,
-    init_pid: Pid,
+pub(crate) struct Pod<'a> {
+    pub(crate) init: &'a mut Link,
+    pub(crate) ending: &'a mut Ending,
+    pub(crate) apps: &'a Apps,
+    pub(crate) init_pid: Pid,
+    pub(crate) entry: &'a Entry,
 }
 
 impl Clients {
@@ -76,8 +78,7 @@ impl Clients {
     }
 
     /// Hears what clients say.
-    pub(crate) fn advance(&mut self, init: &mut Link, ending: &mut Ending, apps: &Apps, init_pid: Pid) {
-        let mut pod = Pod { init, ending, apps, init_pid };
+    pub(crate) fn advance(&mut self, mut pod: Pod<'_>) {
         for (id, mut link) in std::mem::take(&mut self.links) {
             if let Ok(true) = self.hear(id, &mut link, &mut pod) {
                 self.links.insert(id, link);
@@ -142,10 +143,13 @@ impl Clients {
                     let message = "too many commands on one connection".to_owned();
                     return link.send_message(call, &Reply::Failed { message });
                 }
-                pod.init.send_message(self.next_call, &Request::Enter(enter));
+                let enter = match pod.entry.enter(enter) {
+                    Ok(enter) => enter,
+                    Err(message) => return link.send_message(call, &Reply::Failed { message }),
+                };
                 let outputs = [WINDOW; 2];
                 self.calls.insert(self.next_call, Call { client: id, number: call, input: WINDOW, outputs });
-                self.next_call = self.next_call % (u32::MAX >> 2) + 1;
+                self.run(&enter, pod.init);
             }
             Ok(Request::Resize(size)) => {
                 if let Some(number) = self.find(id, call) {
@@ -157,6 +161,15 @@ impl Clients {
                 link.send_message(call, &Reply::Failed { message });
             }
         }
+    }
+
+    /// Has init run a command. What it says of one that is no client's goes nowhere.
+    pub(crate) fn run(&mut self, enter: &Enter, init: &mut Link) {
+        init.send_message(self.next_call, &Request::Enter(enter.clone()));
+        if !self.calls.contains_key(&self.next_call) {
+            init.send(Stream::new(self.next_call, Channel::Input), &Frame::End);
+        }
+        self.next_call = self.next_call % (u32::MAX >> 2) + 1;
     }
 
     /// Init's number for a call of a client.

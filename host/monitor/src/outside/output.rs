@@ -1,4 +1,4 @@
-//! The apps' output, on its way to the monitor's own: as lines that say whose they are, or as it comes.
+//! The output of apps and programs, on its way to the monitor's own: as lines that say whose they are, or as it comes.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,18 +22,21 @@ mod sink;
 /// What is moved at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// The pipes of all apps, and where they lead.
+/// The pipes of all apps and programs, and where they lead.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     sources: Vec<Source>,
+    /// How many have output.
+    voices: usize,
     /// Standard output and standard error.
     sinks: [Sink; 2],
 }
 
-/// One pipe of an app.
+/// One pipe of an app or a program.
 #[derive(Debug)]
 struct Source {
-    app: usize,
+    /// Whose it is.
+    voice: usize,
     /// 0 for output, 1 for error output: which sink is its own.
     to: usize,
     /// None after its end.
@@ -44,30 +47,41 @@ struct Source {
 }
 
 impl Outputs {
-    /// Makes the pipes; the apps' ends come in the order of the apps.
-    pub(crate) fn make(pod: &Prepared) -> Result<(Self, Vec<inside::Output>), Failure> {
-        const WHAT: &str = "make a pipe for an app's output";
-        let (mut sources, mut theirs) = (Vec::new(), Vec::new());
-        for (app, prepared) in pod.apps().iter().enumerate() {
+    /// Nobody's yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            sources: Vec::new(),
+            voices: 0,
+            sinks: [Sink::new(rustix::stdio::stdout()), Sink::new(rustix::stdio::stderr())],
+        }
+    }
+
+    /// Makes pipes for all that was prepared. Their ends come in that order, and the number of the first;
+    /// the others' numbers follow.
+    pub(crate) fn add(&mut self, prepared: &Prepared) -> Result<(usize, Vec<inside::Output>), Failure> {
+        const WHAT: &str = "make a pipe for output";
+        let first = self.voices;
+        let mut theirs = Vec::new();
+        for app in prepared.apps() {
             let (output, their_output) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(WHAT))?;
             let (error, their_error) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(WHAT))?;
             for (to, pipe) in [output, error].into_iter().enumerate() {
                 rustix::io::ioctl_fionbio(&pipe, true).map_err(failed(WHAT))?;
-                let lines = match prepared.plan().stdio {
+                let lines = match app.plan().stdio {
                     Stdio::Raw => None,
                     Stdio::Log => Some(Lines::default()),
                 };
-                sources.push(Source { app, to, pipe: Some(pipe), lines, is_ready: false });
+                self.sources.push(Source { voice: self.voices, to, pipe: Some(pipe), lines, is_ready: false });
             }
+            self.voices += 1;
             theirs.push(inside::Output { output: their_output, error: their_error });
         }
-        let sinks = [Sink::new(rustix::stdio::stdout()), Sink::new(rustix::stdio::stderr())];
-        Ok((Self { sources, sinks }, theirs))
+        Ok((first, theirs))
     }
 
-    /// Whose an app's lines are. Nothing of it is read before this is known.
-    pub(crate) fn name(&mut self, app: usize, name: &str, pid: u32) {
-        for source in self.sources.iter_mut().filter(|source| source.app == app) {
+    /// Whose the lines of a number are. Nothing of it is read before this is known.
+    pub(crate) fn name(&mut self, voice: usize, name: &str, pid: u32) {
+        for source in self.sources.iter_mut().filter(|source| source.voice == voice) {
             source.is_ready = true;
             if let Some(lines) = &mut source.lines {
                 *lines = Lines::of(format!("{name}[{pid}]"), self.sinks[source.to].is_terminal());

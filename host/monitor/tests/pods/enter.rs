@@ -12,17 +12,23 @@ use crate::pod::{Running, TestPod};
 const WAIT: &str = "cat /proc/self/status /proc/self/cgroup; ls -l /proc/self/ns; echo up; sleep 1000";
 
 /// What became of a command.
-struct Result {
-    ended: std::result::Result<Ended, ControlError>,
-    output: String,
-    error: String,
+pub(crate) struct Result {
+    pub(crate) ended: std::result::Result<Ended, ControlError>,
+    pub(crate) output: String,
+    pub(crate) error: String,
 }
 
-fn enter_with(pod: &Running, app: &str, arguments: &[&str], terminal: Option<Terminal>, input: &[u8]) -> Result {
+pub(crate) fn enter_with(
+    pod: &Running,
+    app: &str,
+    arguments: &[&str],
+    terminal: Option<Terminal>,
+    input: &[u8],
+) -> Result {
     let pipe = || std::io::pipe().unwrap();
     let ((its_input, mut ours), (mut output, its_output), (mut error, its_error)) = (pipe(), pipe(), pipe());
     let arguments = arguments.iter().map(|&text| text.to_owned()).collect();
-    let enter = Enter { app: app.to_owned(), arguments, terminal };
+    let enter = Enter { app: app.to_owned(), arguments, file: None, terminal };
     let control = pod.control();
     std::thread::scope(|scope| {
         let written = scope.spawn(move || {
@@ -139,7 +145,12 @@ fn a_client_that_goes_away_takes_its_command_along() {
     let pod = TestPod::shared(&[WAIT]).start();
     pod.wait_until_ready();
     let control = pod.control();
-    let enter = Enter { app: "a".to_owned(), arguments: vec!["sleep".to_owned(), "765432".to_owned()], terminal: None };
+    let enter = Enter {
+        app: "a".to_owned(),
+        arguments: vec!["sleep".to_owned(), "765432".to_owned()],
+        file: None,
+        terminal: None,
+    };
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
     // A client whose own output fails goes away in the middle.
     let full = File::options().write(true).open("/dev/full").unwrap();

@@ -118,7 +118,12 @@ fn a_request_that_nobody_knows_is_answered() {
 fn a_client_that_sends_more_than_its_window_is_cut_off() {
     let pod = TestPod::isolated(&[WAIT]).start();
     pod.wait_until_ready();
-    let enter = Enter { app: "a".to_owned(), arguments: ["sleep", "1000"].map(str::to_owned).into(), terminal: None };
+    let enter = Enter {
+        app: "a".to_owned(),
+        arguments: ["sleep", "1000"].map(str::to_owned).into(),
+        file: None,
+        terminal: None,
+    };
     let mut client = connect(&pod);
     client.write_all(&encode(&[hello(), message(1, &Request::Enter(enter))])).unwrap();
     let input = (Stream::new(1, Channel::Input), Frame::Data(vec![b'x'; WINDOW as usize / 2]));

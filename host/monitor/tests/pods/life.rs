@@ -12,7 +12,7 @@ use crate::pod::{Running, TestPod, wait_for};
 const WAIT: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
 
 /// Processes whose command line has this in it.
-fn processes_with(text: &str) -> Vec<String> {
+pub(crate) fn processes_with(text: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let lines = entries.filter_map(|path| fs::read_to_string(path.join("cmdline")).ok());
     lines.filter(|line| line.contains(text)).collect()

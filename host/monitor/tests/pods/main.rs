@@ -7,5 +7,6 @@ mod isolated;
 mod life;
 mod limits;
 mod pod;
+mod programs;
 mod shared;
 mod volumes;

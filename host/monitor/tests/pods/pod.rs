@@ -10,13 +10,13 @@ use std::process::{Child, Command, Output, Stdio};
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
-    Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, SeccompFilter,
-    SeccompMode, VolumeMount, Word,
+    Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, ProgramWord, Role,
+    SeccompFilter, SeccompMode, SpokenPiece as Piece, VolumeMount, Word,
 };
 use rkt_sys::lock::Lock;
 
 /// Everything that a plan of these tests says.
-const ALLOWED: [&str; 33] = [
+const ALLOWED: [&str; 37] = [
     "share:pid",
     "share:network",
     "share:ipc",
@@ -50,6 +50,10 @@ const ALLOWED: [&str; 33] = [
     "claim",
     "bind:host:ro:/",
     "device:/",
+    "program:host:/bin/busybox",
+    "program:payload",
+    "bind:root",
+    "file",
 ];
 
 const NAMESPACES: [&str; 6] = ["pid", "network", "ipc", "uts", "cgroup", "user"];
@@ -123,8 +127,68 @@ impl TestPod {
         pod
     }
 
+    /// A pod whose only app `a` is what a program runs: busybox in a jail with nothing but itself, the
+    /// kernel's files and a place `run`.
+    pub(crate) fn opaque(script: &str) -> Self {
+        let mut pod = Self::empty();
+        pod.launch.pod.apps.push(app("a"));
+        pod.start_program(&Role::Main, &["sh", "-c", script]);
+        pod.say(Word::Waive { request: "app/a/user".to_owned(), reason: "it is opaque".to_owned() });
+        pod
+    }
+
+    /// Adds a program with its jail.
+    pub(crate) fn start_program(&mut self, role: &Role, arguments: &[&str]) {
+        let file = Place::Host("/bin/busybox".to_owned());
+        self.program(role, ProgramWord::File { file });
+        self.add_arguments(role, arguments);
+        self.program(role, ProgramWord::Environment { name: "PATH".to_owned(), value: "/bin".to_owned() });
+        let bind = |source, target: &str, access| JailWord::Bind {
+            source,
+            target: target.to_owned(),
+            access,
+            recursive: false,
+        };
+        let image = Place::Host(self.path().join("image/bin").to_str().unwrap().to_owned());
+        for word in [
+            JailWord::OwnUser,
+            bind(image, "/bin", Access::ReadOnly),
+            bind(Place::Empty("run".to_owned()), "/run", Access::ReadWrite),
+            JailWord::Mount { kind: "proc".to_owned(), target: "/proc".to_owned(), options: vec![] },
+        ] {
+            self.program(role, ProgramWord::Jail { word });
+        }
+    }
+
+    /// How a command enters the program's jail, or how it is asked to end.
+    pub(crate) fn template(&mut self, role: &Role, arguments: &[&str]) {
+        let file = Place::Host("/bin/busybox".to_owned());
+        self.program(role, ProgramWord::File { file });
+        self.add_arguments(role, arguments);
+    }
+
+    fn add_arguments(&mut self, role: &Role, arguments: &[&str]) {
+        for argument in arguments {
+            let pieces = vec![Piece::Text((*argument).to_owned())];
+            self.program(role, ProgramWord::Argument { pieces });
+        }
+    }
+
+    /// Adds a word about a program.
+    pub(crate) fn program(&mut self, role: &Role, word: ProgramWord) {
+        self.say(Word::Program { role: role.clone(), word });
+    }
+
     /// The least: roots, commands and users, and not one other word.
     fn new(scripts: &[&str]) -> Self {
+        let mut pod = Self::empty();
+        for (name, script) in ('a'..='z').zip(scripts) {
+            pod.add_app(&name.to_string(), script);
+        }
+        pod
+    }
+
+    fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         for name in ["pod", "empty", "image/bin", "image/tmp", "image/etc"] {
@@ -137,11 +201,7 @@ impl TestPod {
         ] {
             symlink("busybox", path.join("image/bin").join(applet)).unwrap();
         }
-        let mut pod = Self { launch: launch(path), directory };
-        for (name, script) in ('a'..='z').zip(scripts) {
-            pod.add_app(&name.to_string(), script);
-        }
-        pod
+        Self { launch: launch(path), directory }
     }
 
     fn add_app(&mut self, name: &str, script: &str) {

@@ -2,7 +2,7 @@
 
 use super::jail::{JailDraft, Subject};
 use super::{Check, below_root, is_file_name, path, set_once};
-use crate::checked::{Mount, Source};
+use crate::checked::{Jail, Mount, Source};
 use crate::objection::{Objection, Problem};
 use crate::path::CleanPath;
 use crate::permission::Permission;
@@ -137,13 +137,13 @@ impl Check<'_> {
     }
 
     fn piece(&self, role: &Role, piece: &word::Piece) -> Result<Piece, Problem> {
+        if is_template(role) && !matches!(piece, word::Piece::Text(_) | word::Piece::Words) {
+            return Err(Problem::OfATemplate { word: "argument" });
+        }
         let known = |app: &String| self.pod.app(app).map(|_| app.clone()).ok_or(Problem::UnknownApp);
         Ok(match piece {
             word::Piece::Text(text) if text.contains('\0') => return Err(Problem::Text { text: text.clone() }),
             word::Piece::Text(text) => Piece::Text(text.clone()),
-            word::Piece::Descriptor { .. } if is_template(role) => {
-                return Err(Problem::OfATemplate { word: "descriptor" });
-            }
             word::Piece::Descriptor { place: Place::Channel, .. } => {
                 self.need(Permission::Channel)?;
                 Piece::Descriptor(Handle::Channel)
@@ -174,6 +174,11 @@ impl Check<'_> {
                     // A helper starts nothing that could speak.
                     self.inside(&role, &draft);
                     let program = self.finish_program(&role, draft);
+                    if let (Some(program), Some(path)) = (&program, &ready_when)
+                        && !is_in_empty_place(path, &program.jail)
+                    {
+                        self.object(Some(role.to_string()), Problem::ReadyElsewhere { path: path.clone() });
+                    }
                     programs.helpers.extend(program.map(|program| Helper { name, program, ready_when }));
                 }
                 Role::Enter => programs.enter = self.finish_template(&role, draft),
@@ -299,6 +304,15 @@ impl Check<'_> {
             self.object(Some(format!("app {app:?}")), Problem::OutOfReach { path });
         }
     }
+}
+
+/// Whether a path lies right in an empty place, where it can be watched from outside.
+fn is_in_empty_place(path: &CleanPath, jail: &Jail) -> bool {
+    let depth = path.components().count();
+    jail.mounts.iter().any(|mount| {
+        matches!(mount, Mount::Bind { source: Source::Empty(_), target, .. }
+            if target.holds(path) && target.components().count() + 1 == depth)
+    })
 }
 
 fn is_template(role: &Role) -> bool {
