@@ -15,7 +15,7 @@ pub(crate) struct Declaration {
 }
 
 /// The interfaces that a stage1 plugin may import (`world stage1` in `wit/worlds.wit`).
-const INTERFACES: [&str; 5] = ["facts", "places", "plans", "pods", "problems"];
+const INTERFACES: [&str; 6] = ["arguments", "facts", "places", "plans", "pods", "problems"];
 
 /// The sections that hold permissions, in the component or in a module of it.
 const PERMISSIONS: &str = "rkt:permissions";
@@ -135,6 +135,20 @@ mod tests {
         let declaration = inspected(&component("rkt:plugin/pods@0.1.0", "plan")).unwrap();
         assert_eq!(declaration.permissions, ["root", "user"]);
         assert_eq!(declaration.contract, "0.1.0");
+    }
+
+    /// Every file of the contract but that of the worlds has one interface, of the file's name.
+    #[test]
+    fn every_interface_of_the_contract_may_be_imported() {
+        let contract = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
+        let files = contract.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".wit").map(str::to_owned)).collect();
+        names.retain(|name| name != "worlds");
+        names.sort();
+        assert_eq!(names, INTERFACES);
+        for name in names {
+            inspected(&component(&format!("rkt:plugin/{name}@0.1.0"), "plan")).unwrap();
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! In the sandbox, as its first process: starts the app and what is entered, and waits for all that
 //! lose their parents. The sandbox ends with the app.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -26,7 +26,7 @@ const NOT_RUN: u8 = 127;
 /// Processes that somebody waits for. Nothing is reaped while this is held, so a process in it is the one
 /// that was started, whatever has become of it.
 #[derive(Debug, Clone, Default)]
-struct Children(Arc<Mutex<BTreeMap<Pid, Sender<u8>>>>);
+struct Children(Arc<Mutex<HashMap<Pid, Sender<u8>>>>);
 
 /// Runs the app and serves the socket; returns the app's exit code.
 pub(crate) fn run(socket: &Path, words: &[OsString]) -> Result<u8, String> {
@@ -132,7 +132,7 @@ impl Children {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Pid, Sender<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, Sender<u8>>> {
         // Whatever panicked left the map whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
