@@ -5,6 +5,7 @@
 
 mod build;
 mod demo;
+mod example;
 mod setup;
 mod shell;
 mod test;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   test                     sets up, builds, runs all tests, looks for leftovers
   setup                    installs the Debian packages and Rust targets that building and testing need
   build                    builds rkt and its two other programs into target/rkt
+  example                  builds the vendor's flavor of plugins/examples into an image, as its README says
   install --prefix=DIR     builds, then copies target/rkt to DIR (default /usr/local)
   lint                     formatting, clippy, dependency policy
   bench [ARGS]             measures rkt against its peers, side by side
@@ -47,6 +49,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         ["test"] => test::run(&tree),
         ["setup"] => setup::for_tests(),
         ["build"] => build::run(&tree),
+        ["example"] => example::run(&tree),
         ["install"] => build::install(&tree, "/usr/local"),
         ["install", prefix] if prefix.starts_with("--prefix=") => {
             build::install(&tree, prefix.trim_start_matches("--prefix="))

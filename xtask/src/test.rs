@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::build;
+use crate::example;
 use crate::setup;
 use crate::shell::{self, Failure, step};
 use crate::tree::Tree;
@@ -16,6 +17,7 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         let package = ["--release", "--locked", "--package", "rkt-hostile"];
         shell::run(WasmToolchain::find(tree)?.cargo(tree).args(package))
     })?;
+    example::run_steps(tree)?;
     lint(tree)?;
     let before = tree.target("leftovers-before.json");
     step("the tests, compiled", || shell::run(tests(tree).arg("--no-run")))?;

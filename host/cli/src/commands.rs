@@ -6,7 +6,6 @@ use rkt_image::{Store, Verification};
 use rkt_pod::{Pod, Pods};
 
 use crate::arguments::{Command, Globals, Image};
-use crate::insecure::Check;
 use crate::invocation::Invocation;
 use crate::report::{FAILURE, Failure, Report};
 
@@ -91,11 +90,7 @@ impl Context {
     }
 
     fn verification(&self) -> Verification {
-        if self.globals.insecure_options.leaves_out(Check::Image) {
-            Verification::Waived
-        } else {
-            Verification::Required
-        }
+        self.globals.insecure_options.verification()
     }
 
     /// The pod that one command is about.

@@ -1,10 +1,12 @@
 //! From a flavor's name to a plugin, its process, and its proposal for a pod.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rkt_image::{Image, Reference, ReferenceError, Store, StoreError};
 use rkt_plan::{Permissions, Refusal};
 use rkt_planner::{Facts, Limits, Planner, Plugin};
-use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, Policy, Proposal, Verdict, Waivers};
+use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, PluginImage, Policy, Proposal, Verdict, Waivers};
 
 use crate::arguments::Globals;
 use crate::escape::cell;
@@ -25,6 +27,8 @@ const DEFAULTS: Defaults<'_> = Defaults {
 #[derive(Debug)]
 pub(crate) struct Flavor {
     plugin: Plugin,
+    /// What it came in; none where it came as a file or with rkt.
+    image: Option<PluginImage>,
     policy: Policy,
 }
 
@@ -38,15 +42,16 @@ impl Flavor {
                 globals.local_config.join("stage1.toml").display()
             )));
         };
-        let plugin = load(globals, meant(&policy, name))?;
-        Ok(Self { plugin, policy })
+        let (plugin, image) = load(globals, meant(&policy, name))?;
+        Ok(Self { plugin, image, policy })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
     pub(crate) fn is_named(globals: &Globals, name: &str) -> Result<bool, Failure> {
         let policy = read_policy(globals)?;
         let name = meant(&policy, name);
-        Ok(is_file(name) || BUILT_IN.iter().any(|(known, _)| *known == name))
+        let is_elsewhere = name.contains('/') || name.starts_with("sha512-") || is_component(name);
+        Ok(is_elsewhere || BUILT_IN.iter().any(|(known, _)| *known == name))
     }
 
     /// Its name, by which policy knows it.
@@ -62,7 +67,10 @@ impl Flavor {
     }
 
     fn granted(&self) -> Result<Permissions, Failure> {
-        let granted = self.policy.granted(self.plugin.name(), self.plugin.digest());
+        let granted = match &self.image {
+            Some(image) => self.policy.granted_to_image(self.plugin.name(), image.id()),
+            None => self.policy.granted(self.plugin.name(), self.plugin.digest()),
+        };
         granted.map_err(|error| {
             let hint = self.grant_to_write(&error);
             Failure::from(error).hint(hint)
@@ -75,7 +83,7 @@ impl Flavor {
             "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\nallow = [\n{}]",
             missing.file.display(),
             self.plugin.name(),
-            self.plugin.digest(),
+            self.image.as_ref().map_or(self.plugin.digest(), |image| image.id().as_str()),
             allow.concat()
         )
     }
@@ -84,6 +92,7 @@ impl Flavor {
         PluginIdentity {
             name: self.plugin.name().to_owned(),
             digest: self.plugin.digest().to_owned(),
+            image: self.image.as_ref().map(|image| image.id().clone()),
             trust: "wasm".to_owned(),
         }
     }
@@ -114,6 +123,11 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    /// The root of the image that it came in.
+    pub(crate) fn payload(&self) -> Option<PathBuf> {
+        self.flavor.image.as_ref().map(PluginImage::payload)
+    }
+
     /// Has a pod planned, and judges the plan.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
         let Self { flavor, planner, granted } = self;
@@ -130,6 +144,9 @@ impl Started {
                 Some(hint) => Failure::from(error).hint(hint),
                 None => error.into(),
             },
+            JudgeError::NoPayload { .. } => {
+                Failure::from(error).hint("name the image that it is in, as --stage1=FILE.aci")
+            }
             JudgeError::Unmet { .. } => error.into(),
         })
     }
@@ -172,30 +189,67 @@ fn meant<'a>(policy: &'a Policy, name: &'a str) -> &'a str {
     }
 }
 
-fn load(globals: &Globals, name: &str) -> Result<Plugin, Failure> {
+/// A plugin, and the image that it came in.
+type Found = (Plugin, Option<PluginImage>);
+
+fn load(globals: &Globals, name: &str) -> Result<Found, Failure> {
     if let Some((name, code)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-        return Ok(Plugin::embedded(name, code)?);
+        return Ok((Plugin::embedded(name, code)?, None));
     }
-    if is_file(name) {
-        return from_file(globals, Path::new(name));
+    if is_component(name) {
+        return Ok((from_file(globals, Path::new(name))?, None));
     }
-    let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    Err(Failure::said(format!("there is no flavor {name:?}"))
-        .hint(format!("flavors are {}, and the files of plugins", known.join(", "))))
+    match resolve(globals, name) {
+        Ok(image) => from_image(globals, image),
+        Err(ReferenceError::Store(StoreError::NoSuchName(_))) => {
+            let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            Err(Failure::said(format!("there is no flavor {name:?}")).hint(format!(
+                "flavors are {}, components in files NAME.wasm, and images: a file, or a name or an ID in the store",
+                known.join(", ")
+            )))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A plugin's component, compiled here. Its name, by which policy knows it, is the file's.
 fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    if BUILT_IN.iter().any(|(known, _)| *known == name) {
-        // What policy gives the flavor was not meant for whatever is in this file.
-        return Err(Failure::said(format!("{} has the name of a flavor that comes with rkt", path.display()))
-            .hint("policy knows a plugin by the name of its file: give it one of its own"));
-    }
+    refuse_name_of_ours(&name, &path.display().to_string(), "policy knows a plugin by the name of its file")?;
     let file = file::open(path).map_err(|error| Failure::said(format!("cannot open {}: {error}", path.display())))?;
-    Ok(rkt_planner::install(&name, file, &globals.dir.join("plugins/cache"), &install::compiler()?)?)
+    compiled(globals, &name, file)
 }
 
-fn is_file(name: &str) -> bool {
-    name.contains('/') || Path::new(name).extension() == Some("wasm".as_ref())
+/// A plugin in an image of the store, compiled here. Its name is the image's.
+fn from_image(globals: &Globals, image: Image) -> Result<Found, Failure> {
+    image.mark_used();
+    let image = PluginImage::new(image);
+    let name = image.name().as_str();
+    refuse_name_of_ours(name, &format!("image {}", image.id()), "policy knows a plugin by the name of its image")?;
+    let plugin = compiled(globals, name, image.component()?)?;
+    Ok((plugin, Some(image)))
+}
+
+fn compiled(globals: &Globals, name: &str, component: File) -> Result<Plugin, Failure> {
+    Ok(rkt_planner::install(name, component, &globals.dir.join("plugins/cache"), &install::compiler()?)?)
+}
+
+/// What policy gives a flavor that comes with rkt was not meant for whatever else has its name.
+fn refuse_name_of_ours(name: &str, whose: &str, because: &str) -> Result<(), Failure> {
+    if BUILT_IN.iter().all(|(known, _)| *known != name) {
+        return Ok(());
+    }
+    Err(Failure::said(format!("{whose} has the name of a flavor that comes with rkt"))
+        .hint(format!("{because}: give it one of its own")))
+}
+
+/// The image of a plugin, verified as any is.
+fn resolve(globals: &Globals, name: &str) -> Result<Image, ReferenceError> {
+    let (store, verification) = (Store::at(&globals.dir), globals.insecure_options.verification());
+    store.resolve(&Reference::parse(name)?, verification, &rkt_image::Policy::default(), &mut |_| {})
+}
+
+/// Whether a name is that of a file with a component; others that are no flavors of ours are images.
+fn is_component(name: &str) -> bool {
+    Path::new(name).extension() == Some("wasm".as_ref())
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use rkt_image::Verification;
+
 /// The checks that are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Insecure(BTreeSet<Check>);
@@ -28,6 +30,11 @@ pub(crate) enum Check {
 const FETCH: [Check; 4] = [Check::Image, Check::Tls, Check::Http, Check::Pubkey];
 
 impl Insecure {
+    /// Whether images need a signature.
+    pub(crate) fn verification(&self) -> Verification {
+        if self.leaves_out(Check::Image) { Verification::Waived } else { Verification::Required }
+    }
+
     /// Whether a check is left out.
     pub(crate) fn leaves_out(&self, check: Check) -> bool {
         self.0.contains(&check)

@@ -16,7 +16,8 @@ use crate::permission::Permissions;
 pub struct Grant {
     /// The plugin's name.
     pub plugin: String,
-    /// The component that is meant, as `sha256:HEX`; none: whichever is installed by that name.
+    /// The plugin that is meant: the component, as `sha256:HEX`, or the ID of the image that it comes in,
+    /// as `sha512-HEX`. None: whichever file has that name, but no image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What it may propose.

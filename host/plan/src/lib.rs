@@ -16,6 +16,7 @@ mod explain;
 mod grant;
 mod objection;
 mod path;
+mod payload;
 mod permission;
 mod pod;
 mod program;

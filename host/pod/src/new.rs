@@ -67,11 +67,12 @@ impl NewPod {
         self.uuid
     }
 
-    /// Writes what the pod is made of, and makes the directories that it needs.
+    /// Writes what the pod is made of, and makes the directories that it needs. `payload` is the root of
+    /// the image that its flavor came in.
     ///
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
-    pub fn write(&self, pod: &ResolvedPod) -> Result<Places, NewPodError> {
+    pub fn write(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Places, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
         self.write_manifests(pod).map_err(failed)?;
         for directory in ["stage1", "stage1/rootfs", "stage1/rootfs/rkt", STATUS_DIRECTORY, "empty", "overlay"] {
@@ -82,7 +83,7 @@ impl NewPod {
             roots.insert(app.to_string(), self.root(app, image).map_err(failed)?);
         }
         let volumes = self.volumes(pod.manifest.volumes())?;
-        Ok(Places { roots, volumes, empty: self.home().join("empty"), payload: None, artifacts: Vec::new() })
+        Ok(Places { roots, volumes, empty: self.home().join("empty"), payload, artifacts: Vec::new() })
     }
 
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and

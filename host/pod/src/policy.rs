@@ -16,6 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rkt_appc::ImageId;
 use rkt_plan::{Grant, GrantError, Permissions};
 use serde::Deserialize;
 
@@ -95,17 +96,31 @@ impl Policy {
     /// # Errors
     /// Where no grant is meant for it.
     pub fn granted(&self, plugin: &str, digest: &str) -> Result<Permissions, NotGranted> {
-        let mut meant = self.grants.values().filter(|file| file.grant.plugin == plugin).peekable();
-        if meant.peek().is_none() {
-            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), pinned: None });
-        }
-        let others: Vec<&GrantFile> = meant.collect();
-        let ours: Vec<&&GrantFile> = others.iter().filter(|file| file.grant.is_for(digest)).collect();
+        self.meant(plugin, |grant| grant.is_for(digest))
+    }
+
+    /// What a plugin that came in an image may propose. Its name is what the image calls itself, and its
+    /// component may come with any payload, so that only grants that name this very image count.
+    ///
+    /// # Errors
+    /// Where no grant is meant for it.
+    pub fn granted_to_image(&self, plugin: &str, image: &ImageId) -> Result<Permissions, NotGranted> {
+        self.meant(plugin, |grant| grant.digest.as_deref() == Some(image.as_str()))
+    }
+
+    fn meant(&self, plugin: &str, is_for_it: impl Fn(&Grant) -> bool) -> Result<Permissions, NotGranted> {
+        let named: Vec<&Grant> =
+            self.grants.values().map(|file| &file.grant).filter(|grant| grant.plugin == plugin).collect();
+        let ours: Vec<&&Grant> = named.iter().filter(|grant| is_for_it(grant)).collect();
         if ours.is_empty() {
-            let pinned = others.iter().find_map(|file| file.grant.digest.clone());
-            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), pinned });
+            let why = match named.iter().find_map(|grant| grant.digest.clone()) {
+                Some(digest) => WhyNotGranted::Other(digest),
+                None if named.is_empty() => WhyNotGranted::Unknown,
+                None => WhyNotGranted::Unpinned,
+            };
+            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), why });
         }
-        Ok(ours.iter().flat_map(|file| file.grant.allow.iter().cloned()).collect())
+        Ok(ours.iter().flat_map(|grant| grant.allow.iter().cloned()).collect())
     }
 
     /// The file that the operator would edit, or write, to grant a plugin more.
@@ -114,7 +129,8 @@ impl Policy {
         match existing {
             Some((_, GrantFile { path: Some(path), .. })) => path.clone(),
             Some((name, _)) => self.home.join(GRANTS).join(name),
-            None => self.home.join(GRANTS).join(format!("{plugin}.toml")),
+            // What images call themselves has slashes in it.
+            None => self.home.join(GRANTS).join(format!("{}.toml", plugin.replace('/', "-"))),
         }
     }
 
@@ -170,25 +186,30 @@ fn read(path: &Path) -> Result<Option<String>, PolicyError> {
     }
 }
 
-/// A plugin that policy does not know.
+/// A plugin that policy gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.text())]
+#[error("plugin `{plugin}` {why}")]
 pub struct NotGranted {
     /// Its name.
     pub plugin: String,
     /// Where the operator could grant it something.
     pub file: PathBuf,
-    /// The digest of the component that the name was granted to, where it is another.
-    pub pinned: Option<String>,
+    /// What is missing.
+    pub why: WhyNotGranted,
 }
 
-impl NotGranted {
-    fn text(&self) -> String {
-        match &self.pinned {
-            None => format!("plugin `{}` is granted nothing", self.plugin),
-            Some(digest) => format!("plugin `{}` is not the component that was granted ({digest})", self.plugin),
-        }
-    }
+/// What policy does not say of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WhyNotGranted {
+    /// Nothing is said of one of this name.
+    #[error("is granted nothing")]
+    Unknown,
+    /// What is said is meant for one with this digest.
+    #[error("is not the one that was granted ({0})")]
+    Other(String),
+    /// What is said is meant for any of this name, which an image may take at will.
+    #[error("came in an image, and what is granted to its name names no image")]
+    Unpinned,
 }
 
 /// Why the operator's decisions cannot be read.
@@ -268,9 +289,31 @@ mod tests {
         let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
         assert!(policy.granted("pin", "sha256:a").is_ok());
         let error = policy.granted("pin", "sha256:b").unwrap_err();
-        assert_eq!(error.to_string(), "plugin `pin` is not the component that was granted (sha256:a)");
+        assert_eq!(error.to_string(), "plugin `pin` is not the one that was granted (sha256:a)");
         let error = policy.granted("none", "sha256:b").unwrap_err();
         assert_eq!(error.file, home.path().join("plugins.d/none.toml"));
+    }
+
+    #[test]
+    fn an_image_is_granted_something_only_by_its_id() {
+        let home = tempfile::tempdir().unwrap();
+        let id = |digit: &str| format!("sha512-{}", digit.repeat(128));
+        let granted = |image: &str| {
+            let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+            let image: ImageId = image.parse().unwrap();
+            policy.granted_to_image("example.com/x", &image).map(|allow| names(&allow))
+        };
+        let error = granted(&id("a")).unwrap_err();
+        assert_eq!(
+            (&error.why, error.file),
+            (&WhyNotGranted::Unknown, home.path().join("plugins.d/example.com-x.toml"))
+        );
+        let file = home.path().join("plugins.d/x.toml");
+        write(&file, "plugin = 'example.com/x'\nallow = ['root']");
+        assert_eq!(granted(&id("a")).unwrap_err().why, WhyNotGranted::Unpinned);
+        write(&file, &format!("plugin = 'example.com/x'\ndigest = '{}'\nallow = ['root']", id("a")));
+        assert_eq!(granted(&id("a")).unwrap(), ["root"]);
+        assert_eq!(granted(&id("b")).unwrap_err().why, WhyNotGranted::Other(id("a")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rkt_appc::ImageId;
 use rkt_plan::{Answered, CheckedPlan, Permissions, Plan, Pod, Refusal};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,9 @@ pub struct PluginIdentity {
     pub name: String,
     /// Its content, as `sha256:HEX`.
     pub digest: String,
+    /// The image that it came in, with its payload; none where it came as a file or with rkt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
     /// How far it can be trusted not to reach beyond its words, such as `wasm`.
     pub trust: String,
 }

@@ -40,12 +40,19 @@ impl Verdict {
 /// Judges a proposal for a pod.
 ///
 /// # Errors
-/// Where the check has something against it, or a request is not met and that is to be refused.
+/// Where the check has something against it, it names a payload that the plugin does not have, or a request
+/// is not met and that is to be refused.
 pub fn judge(pod: &rkt_plan::Pod, proposal: Proposal, waivers: Waivers) -> Result<Verdict, JudgeError> {
     let plan = match proposal.check(pod) {
         Ok(plan) => plan,
         Err(refusal) => return Err(JudgeError::Refused { plugin: proposal.plugin, refusal }),
     };
+    if proposal.plugin.image.is_none()
+        && let Some(path) = plan.payload()
+    {
+        let path = path.to_string();
+        return Err(JudgeError::NoPayload { plugin: proposal.plugin, path });
+    }
     let unmet: Vec<Answered> = waived(&plan).cloned().collect();
     if waivers == Waivers::Refused && !unmet.is_empty() {
         return Err(JudgeError::Unmet { plugin: proposal.plugin, unmet });
@@ -68,6 +75,14 @@ pub enum JudgeError {
         /// Which rules.
         #[source]
         refusal: Refusal,
+    },
+    /// The plan needs what is not there.
+    #[error("{} names {path} of its payload, and has none: it did not come in an image", .plugin.name)]
+    NoPayload {
+        /// Whose plan.
+        plugin: PluginIdentity,
+        /// What it names.
+        path: String,
     },
     /// Something that was asked for is not given.
     #[error("{} does not give what was asked for, and --strict refuses that: {}", .plugin.name, list(.unmet))]

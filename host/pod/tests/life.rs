@@ -124,7 +124,12 @@ fn proposal() -> Proposal {
     ];
     let allowed: Permissions =
         ["share:user", "root", "user", "unfiltered"].iter().map(|text| text.parse().unwrap()).collect();
-    let plugin = PluginIdentity { name: "plain".to_owned(), digest: "sha256:00".to_owned(), trust: "wasm".to_owned() };
+    let plugin = PluginIdentity {
+        name: "plain".to_owned(),
+        digest: "sha256:00".to_owned(),
+        image: None,
+        trust: "wasm".to_owned(),
+    };
     Proposal { plugin, facts: BTreeMap::new(), plan: Plan { words }, declared: allowed.clone(), granted: allowed }
 }
 
@@ -146,7 +151,7 @@ fn what_a_pod_needs_is_made_with_the_modes_that_apps_see() {
     fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o1751)).unwrap();
     let new = data.pods.create().unwrap();
     let pod = resolved(new.uuid(), tree.path(), r#"[{"name":"data","kind":"empty","mode":"1777","uid":5,"gid":6}]"#);
-    let places = new.write(&pod).unwrap();
+    let places = new.write(&pod, None).unwrap();
 
     // The launch names what will be in `run`; until then it is in `prepare`.
     let prepared = data.path("prepare", &new.uuid().to_string());
@@ -173,10 +178,10 @@ fn a_host_volume_is_where_its_links_lead_and_must_be_there() {
     let volume =
         |name: &str| format!(r#"[{{"name":"data","kind":"host","source":"{}/{name}"}}]"#, tree.path().display());
     let new = data.pods.create().unwrap();
-    let places = new.write(&resolved(new.uuid(), tree.path(), &volume("link"))).unwrap();
+    let places = new.write(&resolved(new.uuid(), tree.path(), &volume("link")), None).unwrap();
     assert_eq!(places.volumes["data"], tree.path().join("real").canonicalize().unwrap());
     let new = data.pods.create().unwrap();
-    let error = new.write(&resolved(new.uuid(), tree.path(), &volume("none"))).unwrap_err();
+    let error = new.write(&resolved(new.uuid(), tree.path(), &volume("none")), None).unwrap_err();
     assert!(error.to_string().ends_with("/none\" of volume \"data\""), "{error}");
 }
 
@@ -186,7 +191,7 @@ fn a_pod_that_cannot_be_started_leaves_nothing() {
     let tree = tempfile::tempdir().unwrap();
     let new = data.pods.create().unwrap();
     let pod = resolved(new.uuid(), tree.path(), "[]");
-    let places = new.write(&pod).unwrap();
+    let places = new.write(&pod, None).unwrap();
     let verdict = judge(&pod.view, proposal(), Waivers::Told).unwrap();
     assert_eq!(verdict.waived().count(), 1);
     let monitor = Monitor { program: data.directory.path().join("missing"), debug: false };

@@ -30,13 +30,13 @@ pub(super) fn enter(context: &Context, enter: Enter) -> Outcome {
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     let mut stdio = Stdio { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), resized: None };
     if !termios::isatty(&input) || !termios::isatty(&output) {
-        let request = Request { app, arguments, terminal: None };
+        let request = Request { app, file: None, arguments, terminal: None };
         return Ok(code(control.enter(&request, stdio)?));
     }
     let window = Window::watch()?;
     stdio.resized = Some(&window);
     let terminal = Terminal { kind: std::env::var("TERM").ok(), size: size(input.as_fd())? };
-    let request = Request { app, arguments, terminal: Some(terminal) };
+    let request = Request { app, file: None, arguments, terminal: Some(terminal) };
     // Until it is dropped: what fails is said on a terminal that works.
     let raw = RawTerminal::set(input.as_fd())?;
     let ended = control.enter(&request, stdio);

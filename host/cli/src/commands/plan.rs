@@ -112,7 +112,8 @@ fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
     match format {
         OutputFormat::Text => {
             let plugin = &proposal.plugin;
-            let head = format!("{} ({}, {})\n", plugin.name, plugin.trust, plugin.digest);
+            let image: Vec<String> = plugin.image.iter().map(|image| format!(", image {image}")).collect();
+            let head = format!("{} ({}, {}{})\n", plugin.name, plugin.trust, plugin.digest, image.concat());
             let warnings = pod.warnings.iter().map(|warning| format!("warning: {warning}\n"));
             let text: Vec<String> =
                 [head].into_iter().chain(warnings).chain([rkt_plan::explain(verdict.plan())]).collect();

@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
     for warning in &pod.warnings {
         context.report.line(&warning.to_string());
     }
-    let places = new.write(&pod)?;
+    let places = new.write(&pod, flavor.payload())?;
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict);
