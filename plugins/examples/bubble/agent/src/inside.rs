@@ -13,9 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group, waitid, waitpid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group, wait, waitid};
 
 use crate::message::{self, Request};
 use crate::when;
@@ -124,7 +122,7 @@ impl Children {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::All, peek).map_err(when("wait for the app"))?;
         let mut children = self.lock();
-        if let Ok(Some((process, status))) = waitpid(None, WaitOptions::NOHANG)
+        if let Ok(Some((process, status))) = wait(WaitOptions::NOHANG)
             && let Some(waiting) = children.remove(&process)
         {
             let _ = waiting.send(code(status));

@@ -1,13 +1,12 @@
 //! What goes over the socket: one request, with descriptors where it has any, and one answer.
 //!
-//! A request is its kind, a byte; then for `run` the words, each ended by a zero byte, to the end of the
-//! stream's first half. The three descriptors come with the first byte. The answer to `run` is the exit
-//! code, a byte; to `stop` there is none but the end of the stream.
+//! A request is its kind, a byte; then for `run` a length, four bytes, the lowest first, and the words, each
+//! ended by a zero byte. The three descriptors come with the first byte. The answer to `run` is the exit
+//! code, a byte; whoever asked is still there as long as its end is open. `stop` has no answer.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IoSlice, IoSliceMut, Read as _};
+use std::io::{IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
@@ -19,8 +18,8 @@ use rustix::net::{
 
 use crate::when;
 
-/// The most that words take.
-const MOST: u64 = 1 << 20;
+/// The most bytes that words take.
+const MOST: u32 = 1 << 20;
 
 /// Input, output and errors.
 const STREAMS: usize = 3;
@@ -52,12 +51,14 @@ pub(crate) fn ask_to_run(
         text.extend_from_slice(word.as_bytes());
         text.push(0);
     }
-    std::io::Write::write_all(stream, &text).and_then(|()| stream.shutdown(Shutdown::Write)).map_err(when("ask"))
+    let length = u32::try_from(text.len()).ok().filter(|length| *length <= MOST);
+    let length = length.ok_or_else(|| format!("the words have more than {MOST} bytes"))?;
+    stream.write_all(&length.to_le_bytes()).and_then(|()| stream.write_all(&text)).map_err(when("ask"))
 }
 
 /// Asks that the app ends.
 pub(crate) fn ask_to_stop(stream: &mut UnixStream) -> Result<(), String> {
-    std::io::Write::write_all(stream, &[STOP]).map_err(when("ask"))
+    stream.write_all(&[STOP]).map_err(when("ask"))
 }
 
 /// Reads what is asked. Whoever asks is not believed to know the form.
@@ -80,9 +81,11 @@ pub(crate) fn read(stream: &mut UnixStream) -> Result<Request, String> {
     }
 }
 
-fn read_words(stream: &UnixStream) -> Result<Vec<OsString>, String> {
-    let mut text = Vec::new();
-    stream.take(MOST).read_to_end(&mut text).map_err(when("read words"))?;
+fn read_words(stream: &mut UnixStream) -> Result<Vec<OsString>, String> {
+    let (mut length, mut text) = ([0; 4], Vec::new());
+    stream.read_exact(&mut length).map_err(when("read words"))?;
+    let length = u32::from_le_bytes(length).min(MOST);
+    stream.take(length.into()).read_to_end(&mut text).map_err(when("read words"))?;
     let words: Vec<OsString> = text
         .split_inclusive(|byte| *byte == 0)
         .filter_map(|word| word.strip_suffix(&[0]))
