@@ -210,10 +210,37 @@ fn only_the_command_line_prints_or_reads_the_environment() {
 }
 
 #[test]
+fn the_default_configuration_and_the_host_know_nothing_of_a_strangers_flavor() {
+    for path in sources("host").iter().chain(&sources("stage1-flavors")) {
+        assert!(!fs::read_to_string(path).unwrap().contains("example.com/bubble"), "{}", relative(path));
+    }
+    for entry in fs::read_dir(root().join("host/cli/defaults/plugins.d")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap();
+        assert!(root().join("stage1-flavors").join(name).is_dir(), "{} is of no shipped flavor", file.display());
+    }
+}
+
+/// What a vendor writes is built from the contract alone: of this tree it may know the SDK.
+#[test]
+fn the_example_is_built_with_the_sdk_alone() {
+    let example = root().join("plugins/examples/bubble");
+    let lock = fs::read_to_string(example.join("Cargo.lock")).unwrap();
+    let ours: Vec<&str> = lock.lines().filter(|line| line.starts_with("name = \"rkt")).collect();
+    assert_eq!(ours, ["name = \"rkt-sdk\""]);
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(!workspace.contains("plugins/examples"), "the example is a workspace of its own");
+}
+
+#[test]
 fn every_crate_takes_the_workspaces_lints() {
     for room in ["host", "plugins", "stage1-flavors"] {
         for entry in fs::read_dir(root().join(room)).unwrap() {
             let manifest = entry.unwrap().path().join("Cargo.toml");
+            if manifest.starts_with(root().join("plugins/examples")) {
+                // Workspaces of their own, with lints of their own.
+                continue;
+            }
             let text = fs::read_to_string(&manifest).unwrap();
             assert!(text.contains("[lints]\nworkspace = true"), "{} has lints of its own", manifest.display());
         }

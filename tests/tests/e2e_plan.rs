@@ -150,6 +150,25 @@ fn demanding(rkt: &Rkt, flavor: &str, more: &[&str]) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
+/// The flavors that come with rkt, by their directories.
+fn all_shipped() -> Vec<String> {
+    let flavors = fs::read_dir(workspace().join("stage1-flavors")).unwrap();
+    flavors.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn no_shipped_flavor_has_a_private_door() {
+    let rkt = Rkt::new();
+    let flavors = all_shipped();
+    assert!(flavors.len() >= FLAVORS.len(), "{flavors:?}");
+    for flavor in &flavors {
+        rkt.grant(flavor, &[]);
+        let file = format!("{flavor}.toml");
+        rkt.run(demanding(&rkt, flavor, &[])).refuses(&[flavor, "is not granted", "hint: add \"", &file]);
+    }
+    rkt.assert_no_pods();
+}
+
 #[test]
 fn each_permission_of_a_shipped_flavor_is_needed_and_its_lack_is_named() {
     let rkt = Rkt::new();
