@@ -2,7 +2,7 @@
 
 use rkt_plan::{Answer, Answered, CheckedPlan, Refusal};
 
-use crate::record::{PluginIdentity, Proposal};
+use crate::record::Proposal;
 
 /// What a request that is not met means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +45,17 @@ impl Verdict {
 pub fn judge(pod: &rkt_plan::Pod, proposal: Proposal, waivers: Waivers) -> Result<Verdict, JudgeError> {
     let plan = match proposal.check(pod) {
         Ok(plan) => plan,
-        Err(refusal) => return Err(JudgeError::Refused { plugin: proposal.plugin, refusal }),
+        Err(refusal) => return Err(JudgeError::Refused { plugin: proposal.plugin.name, refusal }),
     };
     if proposal.plugin.image.is_none()
         && let Some(path) = plan.payload()
     {
         let path = path.to_string();
-        return Err(JudgeError::NoPayload { plugin: proposal.plugin, path });
+        return Err(JudgeError::NoPayload { plugin: proposal.plugin.name, path });
     }
     let unmet: Vec<Answered> = waived(&plan).cloned().collect();
     if waivers == Waivers::Refused && !unmet.is_empty() {
-        return Err(JudgeError::Unmet { plugin: proposal.plugin, unmet });
+        return Err(JudgeError::Unmet { plugin: proposal.plugin.name, unmet });
     }
     Ok(Verdict { proposal, plan })
 }
@@ -68,27 +68,27 @@ fn waived(plan: &CheckedPlan) -> impl Iterator<Item = &Answered> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JudgeError {
     /// The plan breaks rules.
-    #[error("the plan of {} is refused", .plugin.name)]
+    #[error("the plan of {plugin} is refused")]
     Refused {
         /// Whose plan.
-        plugin: PluginIdentity,
+        plugin: String,
         /// Which rules.
         #[source]
         refusal: Refusal,
     },
     /// The plan needs what is not there.
-    #[error("{} names {path} of its payload, and has none: it did not come in an image", .plugin.name)]
+    #[error("{plugin} names {path} of its payload, and has none: it did not come in an image")]
     NoPayload {
         /// Whose plan.
-        plugin: PluginIdentity,
+        plugin: String,
         /// What it names.
         path: String,
     },
     /// Something that was asked for is not given.
-    #[error("{} does not give what was asked for, and --strict refuses that: {}", .plugin.name, list(.unmet))]
+    #[error("{plugin} does not give what was asked for, and --strict refuses that: {}", list(.unmet))]
     Unmet {
         /// Which flavor.
-        plugin: PluginIdentity,
+        plugin: String,
         /// What, and why.
         unmet: Vec<Answered>,
     },
