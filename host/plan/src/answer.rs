@@ -1,11 +1,11 @@
 //! What became of each request.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pod::Origin;
 
 /// How a request was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// The plan shows it.
@@ -23,7 +23,7 @@ pub enum Answer {
 }
 
 /// A request with its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// The request's identifier.
     pub request: String,

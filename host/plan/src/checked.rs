@@ -184,8 +184,8 @@ pub enum Source {
     Artifact(Artifact),
 }
 
-/// Whether a bind takes what is mounted below its source along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether a bind takes what is mounted below its source along. Alone is the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// The mount alone.
@@ -265,6 +265,11 @@ pub struct MountOptions {
 }
 
 impl MountOptions {
+    /// The value of a parameter: the last one counts.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Reads options as the contract documents them; the one that is wrong on error.
     pub(crate) fn parse(kind: FileSystem, options: &[String]) -> Result<Self, String> {
         let mut parsed = Self::default();

@@ -12,8 +12,11 @@ mod artifact;
 mod capability;
 mod check;
 mod checked;
+mod diff;
 mod explain;
+mod facet;
 mod grant;
+mod measure;
 mod objection;
 mod path;
 mod payload;
@@ -33,7 +36,8 @@ pub use check::check;
 pub use checked::{
     CheckedPlan, Directory, FileSystem, Jail, Link, Mount, MountOptions, NewFile, Reach, Root, Source, Stdio, User,
 };
-pub use explain::{Change, Difference, Strictness, diff, explain, printable};
+pub use diff::{Change, Difference, Strictness, diff};
+pub use explain::{explain, printable};
 pub use grant::{Grant, GrantError};
 pub use objection::{Objection, Problem, Refusal};
 pub use path::{CleanPath, PathError};

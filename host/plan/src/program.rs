@@ -53,8 +53,8 @@ pub enum ProgramFile {
     Payload(CleanPath),
 }
 
-/// Whether a program is in the jail that its words make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether a program is in the jail that its words make. In it is the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confinement {
     /// It sees nothing but the jail, and has namespaces of its own.

@@ -2,6 +2,7 @@
 //!
 //! This is the meaning only; making a filter of it and giving it to the kernel is elsewhere.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -79,6 +80,22 @@ impl SeccompPolicy {
     pub fn is_within(&self, other: &Self) -> bool {
         Self::known_calls().all(|call| self.allowance(call) <= other.allowance(call))
             && (self.allows_unknown() <= other.allows_unknown())
+    }
+
+    /// The calls of which it allows more than the other, with a `+` before them, or less, with a `-`.
+    pub(crate) fn changes_from(&self, other: &Self) -> Vec<String> {
+        let sign = |call| match self.allowance(call).cmp(&other.allowance(call)) {
+            Ordering::Less => Some('-'),
+            Ordering::Equal => None,
+            Ordering::Greater => Some('+'),
+        };
+        let unknown = match self.allows_unknown().cmp(&other.allows_unknown()) {
+            Ordering::Less => Some("-later calls".to_owned()),
+            Ordering::Equal => None,
+            Ordering::Greater => Some("+later calls".to_owned()),
+        };
+        let known = Self::known_calls().filter_map(|call| sign(call).map(|sign| format!("{sign}{call}")));
+        known.chain(unknown).collect()
     }
 
     /// Whether every call can be made, those that nobody knows yet too.

@@ -1,7 +1,9 @@
 //! What a plan says of programs.
 
-use super::{Facet, Measure, access, describe_source, facets_of_jail, printable};
+use super::{Facet, access, describe_source, facets_of_jail};
 use crate::checked::CheckedPlan;
+use crate::explain::printable;
+use crate::measure::Measure;
 use crate::program::{
     Argument, Channel, Confinement, Handle, Helper, Inside, MainProgram, Piece, Program, ProgramFile, Template,
 };
@@ -14,8 +16,13 @@ pub(super) fn facets(plan: &CheckedPlan) -> Vec<Facet> {
     helpers.chain(main).chain(enter).chain(stop).collect()
 }
 
-fn one(subject: &str, aspect: &'static str, text: String, measure: Measure) -> Facet {
-    Facet { subject: subject.to_owned(), aspect, item: String::new(), text, measure }
+/// What neither gives nor takes a power that can be compared.
+fn plain(subject: &str, aspect: &'static str, item: String, text: String) -> Facet {
+    Facet { subject: subject.to_owned(), aspect, item, text: text.clone(), measure: Measure::Plain(text) }
+}
+
+fn one(subject: &str, aspect: &'static str, text: String) -> Facet {
+    plain(subject, aspect, String::new(), text)
 }
 
 fn of_main(main: &MainProgram) -> Vec<Facet> {
@@ -30,7 +37,7 @@ fn of_main(main: &MainProgram) -> Vec<Facet> {
         }
     };
     let mut facets = of_program("program", &main.program);
-    facets.insert(1, one("program", "inside", inside, Measure::Neutral));
+    facets.insert(1, one("program", "inside", inside));
     facets
 }
 
@@ -39,26 +46,22 @@ fn of_helper(helper: &Helper) -> Vec<Facet> {
     let mut facets = of_program(&subject, &helper.program);
     if let Some(path) = &helper.ready_when {
         let text = format!("when there is {}", printable(path.as_str()));
-        facets.push(one(&subject, "ready", text, Measure::Neutral));
+        facets.push(one(&subject, "ready", text));
     }
     facets
 }
 
 fn of_template(subject: &str, template: &Template) -> Vec<Facet> {
-    let mut facets = vec![one(subject, "runs", describe_file(&template.file), Measure::Neutral)];
+    let mut facets = vec![one(subject, "runs", describe_file(&template.file))];
     facets.extend(of_arguments(subject, &template.arguments));
     facets
 }
 
 fn of_arguments<'a>(subject: &'a str, arguments: &'a [Argument]) -> impl Iterator<Item = Facet> + 'a {
-    arguments.iter().enumerate().map(|(index, argument)| Facet {
-        subject: subject.to_owned(),
-        aspect: "arguments",
-        // As a number of one width, so that they stay in order.
-        item: format!("{index:04}"),
-        text: describe(argument),
-        measure: Measure::Neutral,
-    })
+    // As numbers of one width, so that they stay in order.
+    let number = |index| format!("{index:04}");
+    let arguments = arguments.iter().enumerate();
+    arguments.map(move |(index, argument)| plain(subject, "arguments", number(index), describe(argument)))
 }
 
 fn describe_file(file: &ProgramFile) -> String {
@@ -69,29 +72,25 @@ fn describe_file(file: &ProgramFile) -> String {
 }
 
 fn of_program(subject: &str, program: &Program) -> Vec<Facet> {
-    let (where_it_runs, measure) = match program.confinement {
-        Confinement::Jailed => ("in a jail of its own", Measure::Tightens),
-        Confinement::Unconfined => ("on the host, outside of any jail", Measure::Weakens),
+    let where_it_runs = match program.confinement {
+        Confinement::Jailed => "in a jail of its own",
+        Confinement::Unconfined => "on the host, outside of any jail",
     };
     let mut facets = vec![
-        one(subject, "runs", describe_file(&program.file), Measure::Neutral),
-        one(subject, "confined", where_it_runs.to_owned(), measure),
+        one(subject, "runs", describe_file(&program.file)),
+        Facet {
+            measure: Measure::Confinement(program.confinement),
+            ..one(subject, "confined", where_it_runs.to_owned())
+        },
     ];
     facets.extend(of_arguments(subject, &program.arguments));
-    facets.extend(program.environment.iter().map(|(name, value)| Facet {
-        subject: subject.to_owned(),
-        aspect: "environment",
-        item: name.clone(),
-        text: format!("{name}={}", printable(value)),
-        measure: Measure::Neutral,
-    }));
-    facets.extend(program.environment_of.iter().map(|app| Facet {
-        subject: subject.to_owned(),
-        aspect: "environment",
-        item: String::new(),
-        text: format!("that of app {app}"),
-        measure: Measure::Neutral,
-    }));
+    facets.extend(
+        program
+            .environment
+            .iter()
+            .map(|(name, value)| plain(subject, "environment", name.clone(), format!("{name}={}", printable(value)))),
+    );
+    facets.extend(program.environment_of.iter().map(|app| one(subject, "environment", format!("that of app {app}"))));
     facets.extend(facets_of_jail(subject, &program.jail, program.confinement == Confinement::Jailed));
     facets
 }
