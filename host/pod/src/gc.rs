@@ -14,6 +14,7 @@ use rustix::fs::Dir;
 use crate::files;
 use crate::pod::Pod;
 use crate::pods::{Pods, PodsError, open_directory};
+use crate::records::RecordsError;
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
 
@@ -44,6 +45,10 @@ pub enum Event {
     Removing(Uuid),
     /// An exited pod is kept for now.
     WithinGrace(Uuid),
+    /// A record was beyond what is kept, and was removed.
+    Forgotten(Uuid),
+    /// What is to be remembered of a pod could not be kept; the pod is removed nevertheless.
+    NotRecorded(RecordsError),
     /// Something could not be done; the rest goes on.
     Failed(RemoveError),
     /// A pod could not be looked at; the rest goes on.
@@ -109,7 +114,7 @@ impl Pods {
             Stage::Run | Stage::ExitedGarbage => Stage::ExitedGarbage,
             Stage::Embryo | Stage::Prepare | Stage::Prepared | Stage::Garbage => Stage::Garbage,
         };
-        self.delete(pod, stage, &lock)
+        self.delete(pod, stage, &lock, report)
     }
 
     fn each(
@@ -147,7 +152,7 @@ impl Pods {
                 return Ok(());
             }
             report(Event::Removing(pod.uuid()));
-            self.delete(pod, Stage::ExitedGarbage, &lock)
+            self.delete(pod, Stage::ExitedGarbage, &lock, report)
         };
         if let Err(error) = act(report) {
             report(Event::Failed(error));
@@ -156,7 +161,7 @@ impl Pods {
 
     fn remove_garbage(&self, pod: &Pod) -> Result<(), RemoveError> {
         let Some(lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(()) };
-        self.delete(pod, Stage::Garbage, &lock)
+        self.delete(pod, Stage::Garbage, &lock, &mut |_| {})
     }
 
     fn move_to(&self, pod: &Pod, to: Stage) -> Result<(), RemoveError> {
@@ -165,11 +170,18 @@ impl Pods {
         moved.map_err(|cause| failed(pod, cause.into()))
     }
 
-    /// Undoes what outlived the pod's processes, then removes its directory, the manifest last: what
-    /// is left when this is interrupted still says what it is.
-    fn delete(&self, pod: &Pod, stage: Stage, _held: &Lock) -> Result<(), RemoveError> {
+    /// Undoes what outlived the pod's processes, moves what is remembered of a pod that ran to where it is
+    /// kept, then removes the pod's directory, the manifest last: what is left when this is interrupted
+    /// still says what it is.
+    fn delete(&self, pod: &Pod, stage: Stage, _held: &Lock, report: &mut dyn FnMut(Event)) -> Result<(), RemoveError> {
         let undone = |cause| RemoveError::Undo { uuid: pod.uuid(), cause };
         rkt_executor::undo(pod.as_fd()).map_err(undone)?;
+        // What cannot be remembered, as on a disk that is full, is no reason to keep all of the pod.
+        if stage == Stage::ExitedGarbage
+            && let Err(error) = self.records().keep(pod)
+        {
+            report(Event::NotRecorded(error));
+        }
         let removed = |cause| RemoveError::Remove { uuid: pod.uuid(), cause };
         for entry in names(pod.as_fd()).map_err(|cause| removed(rkt_sys::Error::new("getdents", pod.uuid(), cause)))? {
             if entry != "pod" {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rkt_appc::{AcName, ImageManifest, ManifestError, PodManifest};
 
 use crate::files;
-use crate::record::Record;
+use crate::record::{Names, Record};
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
 
@@ -73,6 +73,12 @@ impl Pod {
     pub fn record(&self) -> Result<Option<Record>, PodError> {
         let Some(json) = self.read(Record::FILE)? else { return Ok(None) };
         Record::from_json(&json).map(Some).map_err(|cause| PodError::Record { uuid: self.uuid, cause })
+    }
+
+    /// The digest of the component that planned it; none where nothing is recorded that says one.
+    pub(crate) fn component(&self) -> Result<Option<String>, PodError> {
+        let json = self.read(Record::FILE)?.unwrap_or_default();
+        Ok(serde_json::from_slice::<Names>(&json).ok().map(Names::component))
     }
 
     /// When it was made.

@@ -13,23 +13,31 @@ use rustix::io::Errno;
 
 use crate::new::NewPod;
 use crate::pod::Pod;
+use crate::record::Record;
+use crate::records::{Records, RecordsError};
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
 
 /// Mode of the directories above pods: nobody but root and its group looks in.
-const DIRECTORY_MODE: u32 = 0o750;
+pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 
 /// All pods of a data directory.
 #[derive(Debug, Clone)]
 pub struct Pods {
     /// `DATA/pods`.
     directory: PathBuf,
+    records: Records,
 }
 
 impl Pods {
     /// The pods of this data directory; it need not exist yet.
     pub fn open(data: &Path) -> Self {
-        Self { directory: data.join("pods") }
+        Self { directory: data.join("pods"), records: Records::open(data) }
+    }
+
+    /// What is remembered of those that were removed.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// A new pod, in preparation and locked; removed when it is dropped before it was started.
@@ -65,17 +73,48 @@ impl Pods {
     /// # Errors
     /// Where no pod or more than one is meant.
     pub fn find(&self, prefix: &str) -> Result<Pod, PodsError> {
-        let wanted = prefix.to_ascii_lowercase();
-        let mut found = BTreeSet::new();
+        let uuid = the_one(prefix, &self.listed()?)?;
+        self.get(uuid)?.ok_or_else(|| PodsError::NoMatch { prefix: prefix.to_owned() })
+    }
+
+    /// What was decided about the pod whose UUID begins with this text, also where it was removed since.
+    ///
+    /// # Errors
+    /// Where no pod or more than one is meant, it was never started, or its record cannot be read.
+    pub fn recorded(&self, prefix: &str) -> Result<(Uuid, Record), RecordsError> {
+        let mut all = self.listed()?;
+        all.extend(self.records.uuids()?);
+        let uuid = the_one(prefix, &all)?;
+        // In the order in which a record moves.
+        if let Some(pod) = self.get(uuid)?
+            && let Some(record) = pod.record()?
+        {
+            return Ok((uuid, record));
+        }
+        let past = self.records.get(uuid)?.ok_or(RecordsError::NeverStarted { uuid })?;
+        Ok((uuid, past.record))
+    }
+
+    /// The digests of the components by which pods, also those that were removed, were planned.
+    ///
+    /// # Errors
+    /// Where a directory or a pod cannot be read.
+    pub fn components(&self) -> Result<BTreeSet<String>, RecordsError> {
+        let mut digests = BTreeSet::new();
+        for pod in self.list(&[Stage::Run, Stage::ExitedGarbage])? {
+            digests.extend(pod?.component()?);
+        }
+        // Afterwards: what is moved meanwhile is met again.
+        digests.extend(self.records.components()?);
+        Ok(digests)
+    }
+
+    fn listed(&self) -> Result<BTreeSet<Uuid>, PodsError> {
+        let mut uuids = BTreeSet::new();
         for stage in Stage::LISTED {
-            found.extend(self.uuids(stage)?.into_iter().filter(|uuid| uuid.to_string().starts_with(&wanted)));
+            uuids.extend(self.uuids(stage)?);
         }
-        let no_match = || PodsError::NoMatch { prefix: prefix.to_owned() };
-        if found.len() > 1 {
-            return Err(PodsError::Ambiguous { count: found.len() });
-        }
-        let uuid = found.pop_first().filter(|_| !wanted.is_empty()).ok_or_else(no_match)?;
-        self.get(uuid)?.ok_or_else(no_match)
+        Ok(uuids)
     }
 
     /// The pod of this name, wherever it is in its life; none where there is none.
@@ -126,20 +165,35 @@ impl Pods {
     }
 
     fn uuids(&self, stage: Stage) -> Result<Vec<Uuid>, PodsError> {
-        let path = self.stage_path(stage);
-        let failed = |cause: Errno| PodsError::Directory { path: path.clone(), cause: cause.into() };
-        let directory = match open_directory(&path) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
-        let mut uuids = Vec::new();
-        for entry in rustix::fs::Dir::new(directory).map_err(failed)? {
-            // Whatever else lies here is not ours.
-            let name = entry.map_err(failed)?;
-            uuids.extend(name.file_name().to_str().ok().and_then(|name| name.parse::<Uuid>().ok()));
-        }
-        Ok(uuids)
+        uuids_in(&self.stage_path(stage))
     }
+}
+
+/// The one whose UUID begins with this text, in upper or lower case.
+fn the_one(prefix: &str, all: &BTreeSet<Uuid>) -> Result<Uuid, PodsError> {
+    let wanted = prefix.to_ascii_lowercase();
+    let found: Vec<Uuid> = all.iter().filter(|uuid| uuid.to_string().starts_with(&wanted)).copied().collect();
+    match found[..] {
+        [uuid] if !wanted.is_empty() => Ok(uuid),
+        [] | [_] => Err(PodsError::NoMatch { prefix: prefix.to_owned() }),
+        _ => Err(PodsError::Ambiguous { count: found.len() }),
+    }
+}
+
+/// The entries of a directory that have the name of a pod; none where there is no such directory.
+pub(crate) fn uuids_in(path: &Path) -> Result<Vec<Uuid>, PodsError> {
+    let failed = |cause: Errno| PodsError::Directory { path: path.to_owned(), cause: cause.into() };
+    let directory = match open_directory(path) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut uuids = Vec::new();
+    for entry in rustix::fs::Dir::new(directory).map_err(failed)? {
+        // Whatever else lies here is not ours.
+        let name = entry.map_err(failed)?;
+        uuids.extend(name.file_name().to_str().ok().and_then(|name| name.parse::<Uuid>().ok()));
+    }
+    Ok(uuids)
 }
 
 pub(crate) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -1,5 +1,5 @@
-//! What the operator decided: which plugin may propose what, which flavor pods get that name none, and
-//! by which other names flavors are known.
+//! What the operator decided: which plugin may propose what, which flavor pods get that name none, by
+//! which other names flavors are known, and how much is remembered of pods that were removed.
 //!
 //! Files of a higher directory replace those of the same name below; the lowest are the defaults that
 //! come with rkt. They are TOML: `plugins.d/*.toml` are grants ([`rkt_plan::Grant`]), `stage1.toml` is
@@ -10,20 +10,32 @@
 //! [aliases]
 //! "example.com/acme" = "acme"
 //! ```
+//!
+//! and `records.toml` is
+//!
+//! ```toml
+//! number = 1000
+//! days = 90
+//! ```
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rkt_appc::ImageId;
 use rkt_plan::{Grant, GrantError, Permissions};
 use serde::Deserialize;
 
+use crate::records::KeepRecords;
+
 /// The name of the directory of grants.
 const GRANTS: &str = "plugins.d";
 /// The name of the file about flavors.
 const FLAVORS: &str = "stage1.toml";
+/// The name of the file about records.
+const RECORDS: &str = "records.toml";
 
 /// What comes with rkt, as the texts of files.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +44,8 @@ pub struct Defaults<'a> {
     pub grants: &'a [(&'a str, &'a str)],
     /// The text about flavors.
     pub flavors: &'a str,
+    /// The text about records.
+    pub records: &'a str,
 }
 
 /// The operator's decisions.
@@ -40,6 +54,7 @@ pub struct Policy {
     /// By the names of their files.
     grants: BTreeMap<String, GrantFile>,
     flavors: Flavors,
+    records: RecordsFile,
     /// Where the operator writes: the directory that a hint names.
     home: PathBuf,
 }
@@ -59,6 +74,14 @@ struct Flavors {
     aliases: BTreeMap<String, String>,
 }
 
+/// What is not said is as in the file below.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsFile {
+    number: Option<usize>,
+    days: Option<u32>,
+}
+
 impl Policy {
     /// Reads the defaults and then the files in these directories, lowest first. A directory that does
     /// not exist says nothing. `home` is where hints tell the operator to write.
@@ -66,16 +89,26 @@ impl Policy {
     /// # Errors
     /// Where a file cannot be read, or is not what it should be.
     pub fn read(defaults: &Defaults<'_>, directories: &[PathBuf], home: &Path) -> Result<Self, PolicyError> {
-        let mut policy = Self { grants: BTreeMap::new(), flavors: Flavors::default(), home: home.to_owned() };
+        let mut policy = Self {
+            grants: BTreeMap::new(),
+            flavors: Flavors::default(),
+            records: RecordsFile::default(),
+            home: home.to_owned(),
+        };
         for (name, text) in defaults.grants {
             policy.add_grant((*name).to_owned(), text, None)?;
         }
         policy.add_flavors(defaults.flavors, Path::new(FLAVORS))?;
+        policy.add_records(defaults.records, Path::new(RECORDS))?;
         for directory in directories {
             policy.read_grants(&directory.join(GRANTS))?;
             let path = directory.join(FLAVORS);
             if let Some(text) = read(&path)? {
                 policy.add_flavors(&text, &path)?;
+            }
+            let path = directory.join(RECORDS);
+            if let Some(text) = read(&path)? {
+                policy.add_records(&text, &path)?;
             }
         }
         Ok(policy)
@@ -121,6 +154,15 @@ impl Policy {
             return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), why });
         }
         Ok(ours.iter().flat_map(|grant| grant.allow.iter().cloned()).collect())
+    }
+
+    /// How much is remembered of pods that were removed. What nobody decided is not bounded.
+    pub fn records(&self) -> KeepRecords {
+        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
+        KeepRecords {
+            number: self.records.number.unwrap_or(usize::MAX),
+            age: self.records.days.map_or(Duration::MAX, days),
+        }
     }
 
     /// The file that the operator would edit, or write, to grant a plugin more.
@@ -174,6 +216,14 @@ impl Policy {
             toml::from_str(text).map_err(|cause| PolicyError::Flavors { path: path.to_owned(), cause })?;
         self.flavors.default = flavors.default.or(self.flavors.default.take());
         self.flavors.aliases.extend(flavors.aliases);
+        Ok(())
+    }
+
+    fn add_records(&mut self, text: &str, path: &Path) -> Result<(), PolicyError> {
+        let records: RecordsFile =
+            toml::from_str(text).map_err(|cause| PolicyError::Records { path: path.to_owned(), cause })?;
+        self.records.number = records.number.or(self.records.number);
+        self.records.days = records.days.or(self.records.days);
         Ok(())
     }
 }
@@ -233,6 +283,15 @@ pub enum PolicyError {
         #[source]
         cause: GrantError,
     },
+    /// A file about records that is none.
+    #[error("what {} says about records", .path.display())]
+    Records {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: toml::de::Error,
+    },
     /// A file about flavors that is none.
     #[error("the flavors in {}", .path.display())]
     Flavors {
@@ -251,6 +310,7 @@ mod tests {
     const DEFAULTS: Defaults<'_> = Defaults {
         grants: &[("plain.toml", "plugin = 'plain'\nallow = ['root']")],
         flavors: "default = 'plain'\n[aliases]\n'old.aci' = 'plain'",
+        records: "number = 7\ndays = 2",
     };
 
     fn write(path: &Path, text: &str) {
@@ -280,6 +340,22 @@ mod tests {
         assert!(!policy.is_default_for("plain"));
         assert_eq!(policy.default_flavor(), Some("other"));
         assert_eq!((policy.flavor("old.aci"), policy.flavor("new"), policy.flavor("x")), ("plain", "other", "x"));
+    }
+
+    #[test]
+    fn each_bound_of_records_is_the_highest_files_that_says_one() {
+        let home = tempfile::tempdir().unwrap();
+        let read = || Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path());
+        let days = |days: u64| Duration::from_hours(24 * days);
+        assert_eq!(read().unwrap().records(), KeepRecords { number: 7, age: days(2) });
+        write(&home.path().join("records.toml"), "days = 30");
+        assert_eq!(read().unwrap().records(), KeepRecords { number: 7, age: days(30) });
+        write(&home.path().join("records.toml"), "number = 0");
+        assert_eq!(read().unwrap().records(), KeepRecords { number: 0, age: days(2) });
+        for mistake in ["age = 3", "number = -1", "days = 'many'"] {
+            write(&home.path().join("records.toml"), mistake);
+            assert!(read().unwrap_err().to_string().contains("records.toml"), "{mistake}");
+        }
     }
 
     #[test]

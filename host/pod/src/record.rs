@@ -16,7 +16,6 @@ pub struct Record {
     #[serde(flatten)]
     pub proposal: Proposal,
     /// What became of each request.
-    #[serde(skip_deserializing)]
     pub answers: Vec<Answered>,
 }
 
@@ -78,4 +77,17 @@ pub struct PluginIdentity {
     pub image: Option<ImageId>,
     /// How far it can be trusted not to reach beyond its words, such as `wasm`.
     pub trust: String,
+}
+
+/// The part of a record that says which component is needed to plan again.
+#[derive(Deserialize)]
+pub(crate) struct Names {
+    plugin: PluginIdentity,
+}
+
+impl Names {
+    /// `sha256:HEX`.
+    pub(crate) fn component(self) -> String {
+        self.plugin.digest
+    }
 }

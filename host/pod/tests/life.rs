@@ -83,6 +83,8 @@ fn told(event: &Event) -> String {
         Event::Expired(uuid) => format!("expired {}", &uuid.to_string()[..8]),
         Event::Removing(uuid) => format!("removing {}", &uuid.to_string()[..8]),
         Event::WithinGrace(uuid) => format!("kept {}", &uuid.to_string()[..8]),
+        Event::Forgotten(uuid) => format!("forgotten {}", &uuid.to_string()[..8]),
+        Event::NotRecorded(error) => panic!("{error}"),
         Event::Failed(error) => panic!("{error}"),
         Event::Unreadable(error) => panic!("{error}"),
     }
