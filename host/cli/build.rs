@@ -1,5 +1,5 @@
 //! Makes the tables by which rkt embeds what comes with it: the flavors that `cargo xtask build`
-//! compiled (in `RKT_FLAVORS`, or else where it puts them by default), and the default configuration.
+//! made (in `RKT_FLAVORS`, or else where it puts them by default), and the default configuration.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,13 @@ fn main() -> io::Result<()> {
         println!("cargo::warning=no flavor is built in: `cargo xtask build` makes them");
     }
     let entry = |path: &Path| {
-        format!("({}, include_bytes!({}).as_slice())", text(path.file_stem()), text(Some(path.as_os_str())))
+        let (code, component) = (path.as_os_str(), path.with_extension("wasm"));
+        format!(
+            "BuiltIn {{ name: {}, code: include_bytes!({}), component: include_bytes!({}) }}",
+            text(path.file_stem()),
+            text(Some(code)),
+            text(Some(component.as_os_str()))
+        )
     };
     fs::write(out.join("flavors.rs"), table(&artifacts, entry))?;
 

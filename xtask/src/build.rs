@@ -73,6 +73,10 @@ fn compile_flavors(tree: &Tree) -> Result<(), Failure> {
             Command::new(tree.built("libexec/rkt/compiler")).stdin(Stdio::from(input)).stdout(Stdio::from(output)),
         )?;
         replace_if_changed(&fresh, &to)?;
+        // Beside it what it was made of, for those who will want to make theirs of it.
+        let fresh = to.with_extension("wasm.new");
+        fs::copy(&from, &fresh).map_err(Failure::when(format!("cannot copy {}", from.display())))?;
+        replace_if_changed(&fresh, &to.with_extension("wasm"))?;
     }
     Ok(())
 }

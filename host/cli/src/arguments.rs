@@ -74,6 +74,8 @@ pub(crate) enum Command {
     /// Show how a pod would be isolated, and start nothing
     #[command(override_usage = "rkt plan [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...")]
     Plan(Plan),
+    /// Plan a pod again as it was recorded, and say how the plans compare
+    Replay(Replay),
     /// List pods
     List(List),
     /// Show the state of a pod
@@ -240,7 +242,8 @@ pub(crate) struct Run {
 /// `rkt plan`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-    --diff=FLAVOR compares with what another flavor would do, --diff=UUID with what was decided for a pod.\n\
+    --diff=FLAVOR compares with what another flavor would do, --diff=UUID with what was decided for a pod,\n\
+    also one that was removed.\n\
     Of each difference it is said whether this plan is stricter or weaker than the other.")]
 pub(crate) struct Plan {
     #[command(flatten)]
@@ -253,6 +256,24 @@ pub(crate) struct Plan {
     /// Here for the help: they are parsed image by image.
     #[command(flatten)]
     pub(crate) app: AppFlags,
+}
+
+/// `rkt replay`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+    The plugin that planned the pod, or the one that --plugin names, is shown the pod as it is recorded and\n\
+    told about the host what was known then; a question that was not asked then is answered with \"unknown\",\n\
+    and said. Its plan is checked against what was granted then. Pods that were removed are found as long as\n\
+    their records are kept (records.toml).\n\n\
+    The exit code is 0 for the same, 1 for stricter, 2 for weaker, 3 for other, 254 for a failure.")]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) pod: OnePod,
+    /// Plan with this flavor, or the plugin in this file
+    #[arg(long, value_name = "FLAVOR|FILE", help_heading = "OPTIONS")]
+    pub(crate) plugin: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Format,
 }
 
 /// How output is written.

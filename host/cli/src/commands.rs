@@ -10,6 +10,7 @@ use crate::invocation::Invocation;
 use crate::report::{FAILURE, Failure, Report};
 
 mod cat_manifest;
+mod differences;
 mod doctor;
 mod enter;
 mod fetch;
@@ -18,6 +19,7 @@ mod image_list;
 mod list;
 mod plan;
 mod pod_json;
+mod replay;
 mod rm;
 mod run;
 mod status;
@@ -44,6 +46,7 @@ pub(crate) fn execute(invocation: Invocation) -> ExitCode {
     let outcome = match line.command {
         Command::Run(run) => run::run(&context, &run, images, everywhere),
         Command::Plan(plan) => plan::plan(&context, &plan, images, everywhere),
+        Command::Replay(replay) => replay::replay(&context, &replay),
         Command::List(list) => list::list(&context, &list),
         Command::Status(status) => status::status(&context, &status),
         Command::Stop(stop) => stop::stop(&context, &stop),
@@ -67,6 +70,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "run",
         Command::Plan(_) => "plan",
+        Command::Replay(_) => "replay",
         Command::List(_) | Command::Image(Image::List(_)) => "list",
         Command::Status(_) => "status",
         Command::Stop(_) => "stop",
@@ -95,12 +99,16 @@ impl Context {
 
     /// The pod that one command is about.
     fn one_pod(&self, pod: &crate::arguments::OnePod) -> Result<Pod, Failure> {
-        let uuid = match (&pod.uuid_file, &pod.uuid) {
-            (Some(file), _) => uuid_from(file)?,
-            (None, Some(uuid)) => uuid.clone(),
-            (None, None) => String::new(),
-        };
-        Ok(self.pods().find(&uuid)?)
+        Ok(self.pods().find(&Self::one_uuid(pod)?)?)
+    }
+
+    /// Its UUID, or the beginning of that.
+    fn one_uuid(pod: &crate::arguments::OnePod) -> Result<String, Failure> {
+        match (&pod.uuid_file, &pod.uuid) {
+            (Some(file), _) => uuid_from(file),
+            (None, Some(uuid)) => Ok(uuid.clone()),
+            (None, None) => Ok(String::new()),
+        }
     }
 
     /// The UUIDs, or their beginnings, that a command is about.

@@ -1,34 +1,28 @@
-//! From a flavor's name to a plugin, its process, and its proposal for a pod.
+//! From a flavor's name to what policy says of it, its process, and its proposal for a pod.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rkt_image::{Image, Reference, ReferenceError, Store, StoreError};
 use rkt_plan::{Permissions, Refusal};
-use rkt_planner::{Facts, Limits, Planner, Plugin};
-use rkt_pod::{Defaults, JudgeError, NotGranted, PluginIdentity, PluginImage, Policy, Proposal, Verdict, Waivers};
+use rkt_planner::{Facts, Limits, Planner};
+use rkt_pod::{Defaults, JudgeError, NotGranted, PluginImage, Policy, Proposal, Record, Verdict, Waivers};
 
 use crate::arguments::Globals;
 use crate::escape::cell;
-use crate::file;
 use crate::install;
+use crate::plugin::{self, Found};
 use crate::report::Failure;
-
-/// The flavors that are part of this program: names and compiled code.
-const BUILT_IN: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/flavors.rs"));
 
 /// The configuration that comes with rkt.
 const DEFAULTS: Defaults<'_> = Defaults {
     grants: &include!(concat!(env!("OUT_DIR"), "/grants.rs")),
     flavors: include_str!("../defaults/stage1.toml"),
+    records: include_str!("../defaults/records.toml"),
 };
 
 /// A flavor with what policy says about it.
 #[derive(Debug)]
 pub(crate) struct Flavor {
-    plugin: Plugin,
-    /// What it came in; none where it came as a file or with rkt.
-    image: Option<PluginImage>,
+    found: Found,
     policy: Policy,
 }
 
@@ -42,34 +36,32 @@ impl Flavor {
                 globals.local_config.join("stage1.toml").display()
             )));
         };
-        let (plugin, image) = load(globals, meant(&policy, name))?;
-        Ok(Self { plugin, image, policy })
+        let found = plugin::load(globals, meant(&policy, name))?;
+        Ok(Self { found, policy })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
     pub(crate) fn is_named(globals: &Globals, name: &str) -> Result<bool, Failure> {
         let policy = read_policy(globals)?;
-        let name = meant(&policy, name);
-        let is_elsewhere = name.contains('/') || name.starts_with("sha512-") || is_component(name);
-        Ok(is_elsewhere || BUILT_IN.iter().any(|(known, _)| *known == name))
+        Ok(plugin::is_named(meant(&policy, name)))
     }
 
     /// Its name, by which policy knows it.
     pub(crate) fn name(&self) -> &str {
-        self.plugin.name()
+        self.found.plugin.name()
     }
 
     /// Starts its process, which loads the plugin while other things are done.
     pub(crate) fn start(self) -> Result<Started, Failure> {
         let granted = self.granted()?;
-        let planner = Planner::start(&install::planner()?, &self.plugin, Limits::default())?;
+        let planner = Planner::start(&install::planner()?, &self.found.plugin, Limits::default())?;
         Ok(Started { flavor: self, planner, granted })
     }
 
     fn granted(&self) -> Result<Permissions, Failure> {
-        let granted = match &self.image {
-            Some(image) => self.policy.granted_to_image(self.plugin.name(), image.id()),
-            None => self.policy.granted(self.plugin.name(), self.plugin.digest()),
+        let granted = match &self.found.image {
+            Some(image) => self.policy.granted_to_image(self.found.plugin.name(), image.id()),
+            None => self.policy.granted(self.found.plugin.name(), self.found.plugin.digest()),
         };
         granted.map_err(|error| {
             let hint = self.grant_to_write(&error);
@@ -78,23 +70,15 @@ impl Flavor {
     }
 
     fn grant_to_write(&self, missing: &NotGranted) -> String {
-        let allow: Vec<String> = self.plugin.permissions().iter().map(|asked| format!("    \"{asked}\",\n")).collect();
+        let allow: Vec<String> =
+            self.found.plugin.permissions().iter().map(|asked| format!("    \"{asked}\",\n")).collect();
         format!(
             "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\nallow = [\n{}]",
             missing.file.display(),
-            self.plugin.name(),
-            self.image.as_ref().map_or(self.plugin.digest(), |image| image.id().as_str()),
+            self.found.plugin.name(),
+            self.found.image.as_ref().map_or(self.found.plugin.digest(), |image| image.id().as_str()),
             allow.concat()
         )
-    }
-
-    fn identity(&self) -> PluginIdentity {
-        PluginIdentity {
-            name: self.plugin.name().to_owned(),
-            digest: self.plugin.digest().to_owned(),
-            image: self.image.as_ref().map(|image| image.id().clone()),
-            trust: "wasm".to_owned(),
-        }
     }
 
     /// What the operator would do to have a refused plan accepted; none where no grant could help.
@@ -104,8 +88,8 @@ impl Flavor {
             return None;
         }
         let missing: Vec<String> = missing.iter().map(|permission| format!("\"{permission}\"")).collect();
-        let file = self.policy.file_for(self.plugin.name());
-        let copy = if self.policy.is_default_for(self.plugin.name()) {
+        let file = self.policy.file_for(self.found.plugin.name());
+        let copy = if self.policy.is_default_for(self.found.plugin.name()) {
             ", a copy of the file that comes with rkt"
         } else {
             ""
@@ -123,9 +107,14 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    /// Sees to it that it can plan this pod again.
+    pub(crate) fn keep(&self, globals: &Globals) {
+        self.flavor.found.keep(globals);
+    }
+
     /// The root of the image that it came in.
     pub(crate) fn payload(&self) -> Option<PathBuf> {
-        self.flavor.image.as_ref().map(PluginImage::payload)
+        self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 
     /// Has a pod planned, and judges the plan.
@@ -133,10 +122,10 @@ impl Started {
         let Self { flavor, planner, granted } = self;
         let planned = planner.plan(pod, &HostFacts).map_err(of_planner)?;
         let proposal = Proposal {
-            plugin: flavor.identity(),
+            plugin: flavor.found.identity(),
             facts: planned.facts,
             plan: planned.plan,
-            declared: flavor.plugin.permissions().clone(),
+            declared: flavor.found.plugin.permissions().clone(),
             granted,
         };
         rkt_pod::judge(pod, proposal, waivers).map_err(|error| match &error {
@@ -150,6 +139,24 @@ impl Started {
             JudgeError::Unmet { .. } => error.into(),
         })
     }
+}
+
+/// Has a recorded pod planned again, by the plugin that planned it or by the one of this name, which is
+/// told what the other was told. Nothing is judged.
+pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>) -> Result<Proposal, Failure> {
+    let found = match name {
+        Some(name) => plugin::load(globals, meant(&read_policy(globals)?, name))?,
+        None => plugin::recorded(globals, &record.proposal.plugin)?,
+    };
+    let planner = Planner::start(&install::planner()?, &found.plugin, Limits::default())?;
+    let planned = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;
+    Ok(Proposal {
+        plugin: found.identity(),
+        facts: planned.facts,
+        plan: planned.plan,
+        declared: found.plugin.permissions().clone(),
+        granted: record.proposal.granted.clone(),
+    })
 }
 
 /// A plugin's own words are shown on one line, and its hint as one.
@@ -174,7 +181,17 @@ impl Facts for HostFacts {
     }
 }
 
-fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
+/// What a plugin was told once.
+struct RecordedFacts<'a>(&'a Record);
+
+impl Facts for RecordedFacts<'_> {
+    fn fact(&self, name: &str) -> Option<String> {
+        self.0.fact(name).map(str::to_owned)
+    }
+}
+
+/// What the operator decided.
+pub(crate) fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
     let directories: Vec<PathBuf> =
         [&globals.system_config, &globals.local_config].into_iter().chain(&globals.user_config).cloned().collect();
     Ok(Policy::read(&DEFAULTS, &directories, &globals.local_config)?)
@@ -187,69 +204,4 @@ fn meant<'a>(policy: &'a Policy, name: &'a str) -> &'a str {
         same if same == name && policy.flavor(file) != file => policy.flavor(file),
         other => other,
     }
-}
-
-/// A plugin, and the image that it came in.
-type Found = (Plugin, Option<PluginImage>);
-
-fn load(globals: &Globals, name: &str) -> Result<Found, Failure> {
-    if let Some((name, code)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-        return Ok((Plugin::embedded(name, code)?, None));
-    }
-    if is_component(name) {
-        return Ok((from_file(globals, Path::new(name))?, None));
-    }
-    match resolve(globals, name) {
-        Ok(image) => from_image(globals, image),
-        Err(ReferenceError::Store(StoreError::NoSuchName(_))) => {
-            let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            Err(Failure::said(format!("there is no flavor {name:?}")).hint(format!(
-                "flavors are {}, components in files NAME.wasm, and images: a file, or a name or an ID in the store",
-                known.join(", ")
-            )))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A plugin's component, compiled here. Its name, by which policy knows it, is the file's.
-fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    refuse_name_of_ours(&name, &path.display().to_string(), "policy knows a plugin by the name of its file")?;
-    let file = file::open(path).map_err(|error| Failure::said(format!("cannot open {}: {error}", path.display())))?;
-    compiled(globals, &name, file)
-}
-
-/// A plugin in an image of the store, compiled here. Its name is the image's.
-fn from_image(globals: &Globals, image: Image) -> Result<Found, Failure> {
-    image.mark_used();
-    let image = PluginImage::new(image);
-    let name = image.name().as_str();
-    refuse_name_of_ours(name, &format!("image {}", image.id()), "policy knows a plugin by the name of its image")?;
-    let plugin = compiled(globals, name, image.component()?)?;
-    Ok((plugin, Some(image)))
-}
-
-fn compiled(globals: &Globals, name: &str, component: File) -> Result<Plugin, Failure> {
-    Ok(rkt_planner::install(name, component, &globals.dir.join("plugins/cache"), &install::compiler()?)?)
-}
-
-/// What policy gives a flavor that comes with rkt was not meant for whatever else has its name.
-fn refuse_name_of_ours(name: &str, whose: &str, because: &str) -> Result<(), Failure> {
-    if BUILT_IN.iter().all(|(known, _)| *known != name) {
-        return Ok(());
-    }
-    Err(Failure::said(format!("{whose} has the name of a flavor that comes with rkt"))
-        .hint(format!("{because}: give it one of its own")))
-}
-
-/// The image of a plugin, verified as any is.
-fn resolve(globals: &Globals, name: &str) -> Result<Image, ReferenceError> {
-    let (store, verification) = (Store::at(&globals.dir), globals.insecure_options.verification());
-    store.resolve(&Reference::parse(name)?, verification, &rkt_image::Policy::default(), &mut |_| {})
-}
-
-/// Whether a name is that of a file with a component; others that are no flavors of ours are images.
-fn is_component(name: &str) -> bool {
-    Path::new(name).extension() == Some("wasm".as_ref())
 }

@@ -6,7 +6,7 @@
 use rkt_plan::{CheckedPlan, Difference, Permissions, Refusal, Strictness};
 use serde::Serialize;
 
-use crate::record::{PluginIdentity, Proposal, Record};
+use crate::record::{Proposal, Record};
 
 /// What came of planning a recorded pod again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ impl Record {
                 // A refusal lists a few objections only: there may be more next time.
                 Err(refusal) => match refusal.not_granted() {
                     more if more.is_empty() => {
-                        return Err(ReplayError::Now { plugin: now.plugin.clone(), refusal });
+                        return Err(ReplayError::Now { plugin: now.plugin.name.clone(), refusal });
                     }
                     more => missing.extend(more.into_iter().cloned()),
                 },
@@ -78,10 +78,10 @@ pub enum ReplayError {
         refusal: Refusal,
     },
     /// The new one.
-    #[error("the plan of {} is refused", .plugin.name)]
+    #[error("the plan of {plugin} is refused")]
     Now {
         /// Whose it is.
-        plugin: PluginIdentity,
+        plugin: String,
         /// Why.
         #[source]
         refusal: Refusal,

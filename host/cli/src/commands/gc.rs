@@ -7,8 +7,8 @@ use rkt_pod::{Event, Keep};
 
 use super::{Context, Outcome, as_root};
 use crate::arguments::Gc;
-use crate::report::{FAILURE, print};
-use crate::time;
+use crate::report::{FAILURE, Failure, plainly, print};
+use crate::{flavor, plugin, time};
 
 pub(super) fn gc(context: &Context, gc: &Gc) -> Outcome {
     as_root()?;
@@ -20,6 +20,7 @@ pub(super) fn gc(context: &Context, gc: &Gc) -> Outcome {
     })?;
     if !gc.mark_only {
         failed |= sweep(context);
+        forget(context)?;
     }
     Ok(if failed { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS })
 }
@@ -33,6 +34,15 @@ fn sweep(context: &Context) -> bool {
             true
         }
     }
+}
+
+/// Records that are too many or too old, and then the plugins that nothing names any more.
+fn forget(context: &Context) -> Result<(), Failure> {
+    let (pods, now) = (context.pods(), SystemTime::now());
+    let keep = flavor::read_policy(&context.globals)?.records();
+    pods.records().forget(&keep, now, &mut |event| tell(context, &event, Duration::ZERO))?;
+    let collected = plugin::kept(&context.globals).collect(&pods.components()?, now);
+    collected.map_err(|error| Failure::said(format!("cannot remove plugins that are not used: {}", plainly(&error))))
 }
 
 /// Says what was done.
@@ -51,6 +61,8 @@ pub(super) fn tell(context: &Context, event: &Event, grace: Duration) {
             let grace = time::go_duration(grace);
             report.line(&format!("pod \"{uuid}\" not removed: still within grace period ({grace})"));
         }
+        Event::Forgotten(uuid) => report.line(&format!("removing the record of pod \"{uuid}\"")),
+        Event::NotRecorded(error) => report.error(error),
         Event::Failed(error) => report.error(error),
         Event::Unreadable(error) => report.error(error),
     }

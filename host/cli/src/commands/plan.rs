@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use rkt_appc::Mount;
 use rkt_image::{Policy, Reference};
-use rkt_plan::{Change, CheckedPlan, Difference, Origin, Strictness};
-use rkt_pod::{AppImage, Pod, Proposal, Record, ResolvedPod, Uuid, Verdict};
+use rkt_plan::{CheckedPlan, Origin};
+use rkt_pod::{AppImage, Proposal, Record, ResolvedPod, Uuid, Verdict};
 use serde::Serialize;
 
-use super::{Context, Outcome, run};
+use super::{Context, Outcome, differences, run};
 use crate::arguments::{OutputFormat, Plan};
 use crate::escape::escaped;
 use crate::flavor::Flavor;
@@ -38,7 +38,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
         None => shown(&pod, &verdict, format),
         Some(other) => {
             let (theirs, whose) = other.plan(&pod)?;
-            differences(&rkt_plan::diff(&theirs, verdict.plan()), &name, &whose, format)
+            differences::shown(&rkt_plan::diff(&theirs, verdict.plan()), &name, &whose, format)
         }
     })?;
     Ok(ExitCode::SUCCESS)
@@ -61,20 +61,17 @@ fn look_at(context: &Context, image: &str) -> Result<AppImage, Failure> {
 /// What a plan is compared with.
 enum Other {
     Flavor(Box<Flavor>),
-    Pod(Pod, Box<Record>),
+    Pod(Uuid, Box<Record>),
 }
 
 impl Other {
-    /// A flavor of this name, or else the pod whose UUID begins so.
+    /// A flavor of this name, or else the pod whose UUID begins so, also where it was removed since.
     fn find(context: &Context, name: &str) -> Result<Self, Failure> {
         if Flavor::is_named(&context.globals, name)? {
             return Ok(Self::Flavor(Box::new(Flavor::find(&context.globals, Some(name))?)));
         }
-        let pod = context.pods().find(name)?;
-        match pod.record()? {
-            Some(record) => Ok(Self::Pod(pod, Box::new(record))),
-            None => Err(Failure::said(format!("pod \"{}\" was never started, so nothing is recorded", pod.uuid()))),
-        }
+        let (uuid, record) = context.pods().recorded(name)?;
+        Ok(Self::Pod(uuid, Box::new(record)))
     }
 
     /// The pod is planned under the name of the one that it is compared with, so that names do not
@@ -82,7 +79,7 @@ impl Other {
     fn uuid(&self) -> Uuid {
         match self {
             Self::Flavor(_) => Uuid::NIL,
-            Self::Pod(pod, _) => pod.uuid(),
+            Self::Pod(uuid, _) => *uuid,
         }
     }
 
@@ -93,7 +90,7 @@ impl Other {
                 let verdict = flavor.start()?.verdict(&pod.view, rkt_pod::Waivers::Told)?;
                 Ok((verdict.plan().clone(), name))
             }
-            Self::Pod(pod, record) => Ok((record.plan()?, format!("pod {}", pod.uuid()))),
+            Self::Pod(uuid, record) => Ok((record.plan()?, format!("pod {uuid}"))),
         }
     }
 }
@@ -111,9 +108,7 @@ fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
     let proposal = verdict.proposal();
     match format {
         OutputFormat::Text => {
-            let plugin = &proposal.plugin;
-            let image: Vec<String> = plugin.image.iter().map(|image| format!(", image {image}")).collect();
-            let head = format!("{} ({}, {}{})\n", plugin.name, plugin.trust, plugin.digest, image.concat());
+            let head = format!("{}\n", differences::name(&proposal.plugin));
             let warnings = pod.warnings.iter().map(|warning| format!("warning: {warning}\n"));
             let text: Vec<String> =
                 [head].into_iter().chain(warnings).chain([rkt_plan::explain(verdict.plan())]).collect();
@@ -121,37 +116,4 @@ fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
         }
         _ => super::pod_json::text(&Shown { pod: &pod.view, proposal, checked: verdict.plan() }, format),
     }
-}
-
-fn differences(differences: &[Difference], name: &str, whose: &str, format: OutputFormat) -> String {
-    if format != OutputFormat::Text {
-        return super::pod_json::text(&differences, format);
-    }
-    let mut lines = vec![format!("{name} compared with {whose}")];
-    if differences.is_empty() {
-        lines.push("  the same".to_owned());
-    }
-    let mut last = "";
-    for difference in differences {
-        if difference.subject != last {
-            lines.push(difference.subject.clone());
-            last = &difference.subject;
-        }
-        lines.push(line(difference));
-    }
-    escaped(&(lines.join("\n") + "\n")).into_owned()
-}
-
-fn line(difference: &Difference) -> String {
-    let how = match difference.strictness {
-        Strictness::Stricter => "stricter",
-        Strictness::Weaker => "weaker",
-        Strictness::Other => "other",
-    };
-    let change = match &difference.change {
-        Change::Added(new) => format!("+ {new}"),
-        Change::Removed(old) => format!("- {old}"),
-        Change::Changed { from, to } => format!("{from} -> {to}"),
-    };
-    format!("  {how:<9} {:<14} {change}", difference.aspect)
 }

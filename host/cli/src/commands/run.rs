@@ -42,6 +42,7 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
         context.report.line(&warning.to_string());
     }
     let places = new.write(&pod, flavor.payload())?;
+    flavor.keep(&context.globals);
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict);
