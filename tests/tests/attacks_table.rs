@@ -54,7 +54,14 @@ fn every_test_that_the_table_names_exists() {
 #[test]
 fn every_attack_that_is_tested_is_in_the_table() {
     let named = named();
-    for file in ["attacks_setup.rs", "attacks_running.rs", "attacks_plugins.rs", "host/image/tests/hostile.rs"] {
+    for file in [
+        "attacks_setup.rs",
+        "attacks_running.rs",
+        "attacks_plugins.rs",
+        "e2e_replay.rs",
+        "host/image/tests/hostile.rs",
+        "host/planner/tests/determinism.rs",
+    ] {
         for test in tests_in(file) {
             let id = test.split('_').next().unwrap();
             let is_a_row = id.len() > 1 && id[1..].chars().all(|digit| digit.is_ascii_digit());

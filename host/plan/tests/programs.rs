@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use rkt_plan::{
     Access, App, Artifact, Asked, Channel, CheckedPlan, Confinement, Credentials, Handle, Inside, JailWord, Origin,
-    Permissions, Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Refusal, Role, Root, Source, User, VolumeMount,
-    Word, check, explain,
+    Permissions, Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Refusal, Role, Root, Source, Strictness, User,
+    VolumeMount, Word, check, diff, explain,
 };
 // The spoken piece, as opposed to the checked one.
 use rkt_plan::SpokenPiece as Piece;
@@ -315,4 +315,31 @@ fn files_are_made_in_bare_roots_only_and_harmless() {
     let in_app = Word::App { app: "db".into(), word: made("/etc/passwd", 0o644) };
     let refusal = judge(&Plan { words: vec![in_app] }, &["file"]).unwrap_err().to_string();
     assert!(refusal.contains("`file` is a word for programs"), "{refusal}");
+}
+
+#[test]
+fn a_program_in_a_jail_as_a_user_of_its_own_is_stricter_than_others() {
+    let user = |uid| JailWord::User { credentials: Credentials { uid, gid: uid, groups: vec![] } };
+    let planned = |words: Vec<Word>, more: &[&str]| {
+        let words = std::iter::once(file(&Role::Main)).chain(words).chain(waived(&REQUESTS));
+        judge(&Plan { words: words.collect() }, more).unwrap()
+    };
+    let own = planned(vec![jail(&Role::Main, JailWord::OwnUser), text("-q")], &[]);
+    let nobody = planned(vec![jail(&Role::Main, user(65534)), text("-q")], &["user"]);
+    let outside = planned(vec![main(ProgramWord::Unconfined), text("-q")], &["unconfined:/usr/bin/vmm", "argument:-q"]);
+    let spoken = planned(vec![jail(&Role::Main, JailWord::OwnUser), text("-v")], &[]);
+    let of = |aspect, first, second| {
+        let changes = diff(first, second).into_iter().filter(|change| change.aspect == aspect);
+        changes.map(|change| change.strictness).collect::<Vec<_>>()
+    };
+    for (aspect, first, second, expected, back) in [
+        ("user", &nobody, &own, Strictness::Stricter, Strictness::Weaker),
+        ("confined", &outside, &own, Strictness::Stricter, Strictness::Weaker),
+        ("arguments", &own, &spoken, Strictness::Other, Strictness::Other),
+    ] {
+        assert_eq!(of(aspect, first, second), [expected], "{aspect}");
+        assert_eq!(of(aspect, second, first), [back], "{aspect}");
+    }
+    assert_eq!(diff(&own, &own), []);
+    assert_eq!(Strictness::of_all(&diff(&nobody, &own)), Strictness::Stricter);
 }
