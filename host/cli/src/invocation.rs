@@ -168,9 +168,10 @@ fn subcommand(
 }
 
 /// The names of all commands and sub-commands.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "run",
     "plan",
+    "replay",
     "list",
     "status",
     "stop",
@@ -304,11 +305,21 @@ mod tests {
         is("im li", |command| matches!(command, Command::Image(Image::List(_))));
         is("--dir /x image --debug list", |command| matches!(command, Command::Image(Image::List(_))));
         is("cat-manifest --uuid-file=f", |command| matches!(command, Command::CatManifest(_)));
+        is("replay --plugin=fly 1a2b", |command| matches!(command, Command::Replay(_)));
         is("gc --grace-period=0s", |command| matches!(command, Command::Gc(_)));
         let run = understood("--uuid-file-save=F run a.aci").unwrap();
         assert_eq!(run.images[0].image, "a.aci");
         let run = understood("--volume v,kind=empty run a.aci --user 5").unwrap();
         assert!(run.images[0].flags.user.is_some());
+    }
+
+    #[test]
+    fn every_command_that_is_defined_is_found_by_its_name() {
+        let definition = arguments::definition();
+        let inner = definition.get_subcommands().flat_map(Definition::get_subcommands);
+        for command in definition.get_subcommands().chain(inner) {
+            assert!(NAMES.contains(&command.get_name()), "{}", command.get_name());
+        }
     }
 
     #[test]
