@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use rkt_plan::Word;
-use rkt_planner::{Limits, Planner, install};
+use rkt_planner::{Kept, Limits, Planner, install};
 use wit_parser::{Function, Handle, Resolve, Type, TypeDefKind, TypeOwner, WorldItem};
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract.txt");
@@ -74,7 +74,7 @@ fn a_plugin_of_yesterdays_contract_runs_today() {
           (i32.const 0)))"#;
     let old = component::component(&yesterday, "rkt:plugin/stage1", module);
     let cache = tempfile::tempdir().unwrap();
-    let plugin = install("old", old.as_slice(), cache.path(), &support::compiler()).unwrap();
+    let plugin = install("old", old.as_slice(), &Kept::at(cache.path()), &support::compiler()).unwrap();
     let planner = Planner::start(&support::program(), &plugin, Limits::default()).unwrap();
     let answer = planner.plan(&support::pod(&["a"]), &support::Answers::default()).unwrap();
     assert_eq!(answer.plan.words, [Word::Share { namespace: "pid".to_owned() }]);

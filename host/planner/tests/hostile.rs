@@ -9,12 +9,12 @@ mod support;
 use std::time::{Duration, Instant};
 
 use component::{module, plugin};
-use rkt_planner::{Error, Failure, InstallError, Limits, Planner, Plugin, Refusal, install};
+use rkt_planner::{Error, Failure, InstallError, Kept, Limits, Planner, Plugin, Refusal, install};
 use support::{Answers, compiler, pod, program, shipped};
 
 fn installed(component: &[u8]) -> Result<Plugin, InstallError> {
     let cache = tempfile::tempdir().unwrap();
-    install("hostile", component, cache.path(), &compiler())
+    install("hostile", component, &Kept::at(cache.path()), &compiler())
 }
 
 /// How a plugin that should fail fails. A good plugin plans right after it.
