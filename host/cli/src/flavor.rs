@@ -149,11 +149,11 @@ pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>)
         None => plugin::recorded(globals, &record.proposal.plugin)?,
     };
     let planner = Planner::start(&install::planner()?, &found.plugin, Limits::default())?;
-    let planned = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;
+    let answer = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;
     Ok(Proposal {
         plugin: found.identity(),
-        facts: planned.facts,
-        plan: planned.plan,
+        facts: answer.facts,
+        plan: answer.plan,
         declared: found.plugin.permissions().clone(),
         granted: record.proposal.granted.clone(),
     })

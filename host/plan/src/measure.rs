@@ -73,11 +73,12 @@ impl Measure {
             // Only the plan of a pod that asks for it has an answer.
             Self::Answer(_) => return None,
             Self::Mount { hides: false, .. } | Self::Device => Strictness::Weaker,
-            Self::Protection(_) => Strictness::Stricter,
+            Self::Protection(_) | Self::Limit(LimitKind::Memory | LimitKind::Cpu | LimitKind::Pids, _) => {
+                Strictness::Stricter
+            }
             Self::Limit(LimitKind::CpuShares, weight) => {
                 Strictness::of(*weight <= USUAL_CPU_SHARES, *weight >= USUAL_CPU_SHARES)
             }
-            Self::Limit(LimitKind::Memory | LimitKind::Cpu | LimitKind::Pids, _) => Strictness::Stricter,
             // What it hides would be seen, or the word is a part of every app, so that the app is new,
             // or without the word the pod has what it inherits.
             Self::Mount { hides: true, .. }

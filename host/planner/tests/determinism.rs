@@ -39,7 +39,7 @@ fn demanding() -> Pod {
 fn bytes(plugin: &Plugin, pod: &Pod, cgroups: &str) -> Vec<u8> {
     let planner = Planner::start(&program(), plugin, Limits::default()).unwrap();
     match planner.plan(pod, &Answers::default().with("cgroups", cgroups)) {
-        Ok(planned) => serde_json::to_vec(&(planned.plan, planned.facts)).unwrap(),
+        Ok(answer) => serde_json::to_vec(&(answer.plan, answer.facts)).unwrap(),
         Err(refusal) => refusal.to_string().into_bytes(),
     }
 }

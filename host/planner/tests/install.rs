@@ -178,13 +178,13 @@ fn plugins_that_nothing_names_are_collected_when_they_are_not_used() {
     fs::write(plugins.path().join(format!("cache/{}-wasmtime-1.0.0.artifact", hex(&named))), "").unwrap();
     fs::write(plugins.path().join(format!("components/{}.wasm.17", hex(&named))), "").unwrap();
     let left = || {
-        let names = ["cache", "components"].map(|directory| {
+        let lists = ["cache", "components"].map(|directory| {
             let entries = fs::read_dir(plugins.path().join(directory)).unwrap();
-            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            names.sort();
-            names
+            let mut files: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            files.sort();
+            files
         });
-        names.concat()
+        lists.concat()
     };
     let collect = |named: &[&String], later: Duration| {
         let named: BTreeSet<String> = named.iter().map(|digest| (*digest).clone()).collect();

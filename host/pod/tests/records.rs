@@ -193,6 +193,9 @@ fn undisturbed() -> Vec<u8> {
     fs::read(data.record(1)).unwrap()
 }
 
+/// What it is called, and how it comes about.
+type State<'a> = (&'a str, &'a dyn Fn(&Data));
+
 #[test]
 fn every_state_that_an_interruption_leaves_is_finished() {
     let whole = undisturbed();
@@ -209,7 +212,7 @@ fn every_state_that_an_interruption_leaves_is_finished() {
     let pending = |data: &Data, content: &[u8]| {
         fs::write(data.pod("exited-garbage", 1).join("record.past"), content).unwrap();
     };
-    let states: [(&str, &dyn Fn(&Data)); 9] = [
+    let states: [State<'_>; 9] = [
         ("only marked", &|_| {}),
         ("nothing written", &|data| pending(data, b"")),
         ("half written", &|data| pending(data, &whole[..whole.len() / 2])),
