@@ -93,3 +93,34 @@ fn read_words(stream: &mut UnixStream) -> Result<Vec<OsString>, String> {
         .collect();
     if words.is_empty() { Err("a command without words".to_owned()) } else { Ok(words) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn words_and_streams_arrive_as_they_were_sent() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let words: Vec<OsString> = ["a b", "", "*"].map(OsString::from).into();
+        ask_to_run(&mut ours, &words, [file.as_fd(); STREAMS]).unwrap();
+        let Request::Run { words: received, .. } = read(&mut theirs).unwrap() else { panic!("a command") };
+        assert_eq!(received, words);
+        ask_to_stop(&mut ours).unwrap();
+        assert!(matches!(read(&mut theirs), Ok(Request::Stop)));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for bytes in [&b""[..], b"x", b"r", b"r\x02\0\0\0a\0"] {
+            let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+            ours.write_all(bytes).unwrap();
+            drop(ours);
+            assert!(read(&mut theirs).is_err(), "{bytes:?}");
+        }
+    }
+}
