@@ -142,8 +142,8 @@ mod tests {
         let contract = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
         let files = contract.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("wit".as_ref()));
         let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
-        let named = |line: &str| line.strip_prefix("interface ")?.strip_suffix(" {").map(str::to_owned);
-        let mut names: Vec<String> = text.lines().filter_map(named).collect();
+        let interface = |line: &str| line.strip_prefix("interface ")?.strip_suffix(" {").map(str::to_owned);
+        let mut names: Vec<String> = text.lines().filter_map(interface).collect();
         names.sort();
         assert_eq!(names, INTERFACES);
         for name in names {
