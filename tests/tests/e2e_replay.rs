@@ -111,7 +111,7 @@ fn a_plugin_whose_file_is_gone_plans_again_as_long_as_a_record_names_it() {
     // As after an upgrade: what was compiled is of no use any more.
     fs::remove_dir_all(rkt.data().join("plugins/cache")).unwrap();
     let same = || rkt.run(["replay", &uuid]).succeeds();
-    assert!(same().stdout.starts_with("same\nrkt_hostile (wasm, sha256:"), "{}", same());
+    assert!(same().stdout.starts_with("same\nrkt_hostile (trust=wasm, sha256:"), "{}", same());
 
     let collect_in_a_month = || {
         let long_ago = SystemTime::now() - Duration::from_hours(24 * 30);
@@ -146,7 +146,7 @@ fn a_component_that_is_not_kept_is_named_and_another_can_be_asked() {
     change(&rkt, &uuid, |record| record["plugin"]["digest"] = json!(other));
     rkt.run(["replay", &uuid]).refuses(&["`fly`", &other, "is not kept here"]);
     let output = rkt.run(["replay", "--plugin=fly", &uuid]).succeeds();
-    assert!(output.stdout.contains("planned by fly (wasm, sha256:000"), "{output}");
+    assert!(output.stdout.contains("planned by fly (trust=wasm, sha256:000"), "{output}");
     rkt.collect();
 }
 
@@ -164,7 +164,7 @@ fn components_of_shipped_flavors_are_kept_for_a_later_rkt() {
         // By a name that no flavor of this rkt has, the component is looked for where it is kept.
         change(&rkt, &uuid, |record| record["plugin"]["name"] = json!("of-old"));
         let output = rkt.run(["replay", &uuid]).succeeds();
-        assert!(output.stdout.starts_with("same\nof-old (wasm, "), "{output}");
+        assert!(output.stdout.starts_with("same\nof-old (trust=wasm, "), "{output}");
     }
     rkt.collect();
 }
@@ -213,7 +213,7 @@ fn another_flavor_is_compared_and_what_it_was_not_granted_is_said() {
     let output = rkt.run(["replay", "--plugin=container", &uuid]);
     assert!(matches!(output.status.code(), Some(1 | 3)), "{output}");
     for text in
-        ["container (wasm, ", "planned by fly (", "was not granted: ", "mask", "pid: the host's -> pid: its own"]
+        ["container (trust=wasm, ", "planned by fly (", "was not granted: ", "mask", "pid: the host's -> pid: its own"]
     {
         assert!(output.stdout.contains(text), "{text}: {output}");
     }

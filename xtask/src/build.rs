@@ -10,6 +10,10 @@ use crate::shell::{self, Failure, step};
 use crate::tree::{STATIC_TARGET, Tree};
 use crate::wasm::WasmToolchain;
 
+/// What is installed.
+const FILES: [&str; 5] =
+    ["bin/rkt", "libexec/rkt/compiler", "libexec/rkt/monitor", "libexec/rkt/planner", "libexec/rkt/planner-native"];
+
 /// Builds everything into `target/rkt`, laid out as it is installed.
 pub(crate) fn run_steps(tree: &Tree) -> Result<(), Failure> {
     for folder in ["bin", "libexec/rkt", "flavors"] {
@@ -26,8 +30,11 @@ pub(crate) fn run_steps(tree: &Tree) -> Result<(), Failure> {
     })?;
     step("flavors, compiled for any processor of this architecture", || compile_flavors(tree))?;
     step("the monitor and the planner, static", || static_programs(tree))?;
-    step("rkt", || {
-        shell::run(tree.cargo().args(["build", "--release", "--locked", "--package", "rkt-cli"]))?;
+    step("rkt, and the planner of native plugins, which have to load libraries", || {
+        let programs =
+            ["--package", "rkt-cli", "--package", "rkt-planner", "--bin", "rkt", "--bin", "rkt-planner-native"];
+        shell::run(tree.cargo().args(["build", "--release", "--locked"]).args(programs))?;
+        place(&tree.target("release/rkt-planner-native"), &tree.built("libexec/rkt/planner-native"))?;
         place(&tree.target("release/rkt"), &tree.built("bin/rkt"))
     })
 }
@@ -43,7 +50,7 @@ pub(crate) fn install(tree: &Tree, prefix: &str) -> Result<(), Failure> {
     run(tree)?;
     step(&format!("install to {prefix}"), || {
         let prefix = Path::new(prefix);
-        for file in ["bin/rkt", "libexec/rkt/monitor", "libexec/rkt/planner", "libexec/rkt/compiler"] {
+        for file in FILES {
             let to = prefix.join(file);
             make_folder(to.parent().expect("each file is in a folder"))?;
             place(&tree.built(file), &to)?;
@@ -56,6 +63,14 @@ fn flavors(tree: &Tree) -> Result<(), Failure> {
     let toolchain = WasmToolchain::find(tree)?;
     let packages = tree.flavors()?.into_iter().flat_map(|name| ["--package".to_owned(), format!("rkt-{name}")]);
     shell::run(toolchain.cargo(tree).args(["--release", "--locked", "--lib"]).args(packages))
+}
+
+/// The flavors as native plugins, of the same sources, for the tests. In a folder of their own, where
+/// what is linked into tests does not lie.
+pub(crate) fn native_flavors(tree: &Tree) -> Result<(), Failure> {
+    let packages = tree.flavors()?.into_iter().flat_map(|name| ["--package".to_owned(), format!("rkt-{name}")]);
+    let build = ["build", "--release", "--locked", "--lib", "--features", "rkt-sdk/native", "--target-dir"];
+    shell::run(tree.cargo().args(build).arg(tree.target("native")).args(packages))
 }
 
 fn component(tree: &Tree, flavor: &str) -> PathBuf {
@@ -83,8 +98,9 @@ fn compile_flavors(tree: &Tree) -> Result<(), Failure> {
 
 /// What is started for every pod is static: it starts in a third of the time.
 fn static_programs(tree: &Tree) -> Result<(), Failure> {
-    let packages = ["--package", "rkt-monitor", "--package", "rkt-planner"];
-    let build = ["build", "--release", "--locked", "--bins", "--target", STATIC_TARGET];
+    let packages =
+        ["--package", "rkt-monitor", "--package", "rkt-planner", "--bin", "rkt-monitor", "--bin", "rkt-planner"];
+    let build = ["build", "--release", "--locked", "--target", STATIC_TARGET];
     shell::run(tree.cargo().args(build).args(packages))?;
     for program in ["monitor", "planner"] {
         let fresh = tree.target(&format!("{STATIC_TARGET}/release/rkt-{program}"));

@@ -23,7 +23,7 @@ cargo xtask COMMAND
   demo                     from a clean clone to a running pod: sets up, builds, makes an image, runs it
   test                     sets up, builds, runs all tests, looks for leftovers
   setup                    installs the Debian packages and Rust targets that building and testing need
-  build                    builds rkt and its two other programs into target/rkt
+  build                    builds rkt and its other programs into target/rkt
   example                  builds the vendor's flavor of plugins/examples into an image, as its README says
   install --prefix=DIR     builds, then copies target/rkt to DIR (default /usr/local)
   lint                     formatting, clippy, dependency policy

@@ -18,6 +18,7 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(WasmToolchain::find(tree)?.cargo(tree).args(package))
     })?;
     example::run_steps(tree)?;
+    step("the flavors in native code, for the tests", || build::native_flavors(tree))?;
     lint(tree)?;
     let before = tree.target("leftovers-before.json");
     step("the tests, compiled", || shell::run(tests(tree).arg("--no-run")))?;

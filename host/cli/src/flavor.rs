@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rkt_plan::{Permissions, Refusal};
+use rkt_plan::{Permissions, Refusal, Trust};
 use rkt_planner::{Facts, Limits, Planner};
 use rkt_pod::{Defaults, JudgeError, NotGranted, PluginImage, Policy, Proposal, Record, Verdict, Waivers};
 
@@ -54,14 +54,16 @@ impl Flavor {
     /// Starts its process, which loads the plugin while other things are done.
     pub(crate) fn start(self) -> Result<Started, Failure> {
         let granted = self.granted()?;
-        let planner = Planner::start(&install::planner()?, &self.found.plugin, Limits::default())?;
+        let plugin = &self.found.plugin;
+        let planner = Planner::start(&install::planner(plugin.trust())?, plugin, Limits::default())?;
         Ok(Started { flavor: self, planner, granted })
     }
 
     fn granted(&self) -> Result<Permissions, Failure> {
+        let plugin = &self.found.plugin;
         let granted = match &self.found.image {
-            Some(image) => self.policy.granted_to_image(self.found.plugin.name(), image.id()),
-            None => self.policy.granted(self.found.plugin.name(), self.found.plugin.digest()),
+            Some(image) => self.policy.granted_to_image(plugin.name(), image.id(), plugin.trust()),
+            None => self.policy.granted(plugin.name(), plugin.digest(), plugin.trust()),
         };
         granted.map_err(|error| {
             let hint = self.grant_to_write(&error);
@@ -72,8 +74,12 @@ impl Flavor {
     fn grant_to_write(&self, missing: &NotGranted) -> String {
         let allow: Vec<String> =
             self.found.plugin.permissions().iter().map(|asked| format!("    \"{asked}\",\n")).collect();
+        let trust = match self.found.plugin.trust() {
+            Trust::Wasm => "",
+            Trust::Native => "trust = \"native\"\n",
+        };
         format!(
-            "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\nallow = [\n{}]",
+            "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\n{trust}allow = [\n{}]",
             missing.file.display(),
             self.found.plugin.name(),
             self.found.image.as_ref().map_or(self.found.plugin.digest(), |image| image.id().as_str()),
@@ -148,7 +154,7 @@ pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>)
         Some(name) => plugin::load(globals, meant(&read_policy(globals)?, name))?,
         None => plugin::recorded(globals, &record.proposal.plugin)?,
     };
-    let planner = Planner::start(&install::planner()?, &found.plugin, Limits::default())?;
+    let planner = Planner::start(&install::planner(found.plugin.trust())?, &found.plugin, Limits::default())?;
     let answer = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;
     Ok(Proposal {
         plugin: found.identity(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rkt_plan::Trust;
+
 use crate::report::Failure;
 
 /// The static program that becomes monitor and init.
@@ -9,9 +11,12 @@ pub(crate) fn monitor() -> Result<PathBuf, Failure> {
     program("monitor")
 }
 
-/// The static program in which plugins run.
-pub(crate) fn planner() -> Result<PathBuf, Failure> {
-    program("planner")
+/// The program in which plugins run: a static one for components, another for native code.
+pub(crate) fn planner(trust: Trust) -> Result<PathBuf, Failure> {
+    program(match trust {
+        Trust::Wasm => "planner",
+        Trust::Native => "planner-native",
+    })
 }
 
 /// The compiler of plugins.

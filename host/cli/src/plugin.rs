@@ -49,7 +49,7 @@ impl Found {
             name: self.plugin.name().to_owned(),
             digest: self.plugin.digest().to_owned(),
             image: self.image.as_ref().map(|image| image.id().clone()),
-            trust: "wasm".to_owned(),
+            trust: self.plugin.trust(),
         }
     }
 
@@ -103,7 +103,7 @@ pub(crate) fn load(globals: &Globals, name: &str) -> Result<Found, Failure> {
         Err(ReferenceError::Store(StoreError::NoSuchName(_))) => {
             let known: Vec<&str> = BUILT_IN.iter().map(|flavor| flavor.name).collect();
             Err(Failure::said(format!("there is no flavor {name:?}")).hint(format!(
-                "flavors are {}, components in files NAME.wasm, and images: a file, or a name or an ID in the store",
+                "flavors are {}, plugins in files NAME.wasm and NAME.so, and images: a file, or a name or an ID in the store",
                 known.join(", ")
             )))
         }
@@ -111,7 +111,7 @@ pub(crate) fn load(globals: &Globals, name: &str) -> Result<Found, Failure> {
     }
 }
 
-/// A plugin's component, compiled here. Its name, by which policy knows it, is the file's.
+/// A plugin's component, compiled here, or a native plugin. Its name, by which policy knows it, is the file's.
 fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     refuse_name_of_ours(&name, &path.display().to_string(), "policy knows a plugin by the name of its file")?;
@@ -148,7 +148,9 @@ fn resolve(globals: &Globals, name: &str) -> Result<Image, ReferenceError> {
     store.resolve(&Reference::parse(name)?, verification, &rkt_image::Policy::default(), &mut |_| {})
 }
 
-/// Whether a name is that of a file with a component; others that are no flavors of ours are images.
+/// Whether a name is that of a file with a component or with native code; others that are no flavors of
+/// ours are images.
 fn is_component(name: &str) -> bool {
-    Path::new(name).extension() == Some("wasm".as_ref())
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("wasm" | "so"))
 }

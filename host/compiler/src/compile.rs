@@ -1,5 +1,6 @@
 //! From a component to an artifact.
 
+use rkt_plan::Trust;
 use rkt_planner::artifact::{Artifact, Header, digest};
 use rkt_planner::{Refusal, engine};
 use wasmtime::{Config, Engine};
@@ -13,6 +14,7 @@ pub(crate) fn compile(component: &[u8], declaration: Declaration) -> Result<Vec<
     let code = engine.precompile_component(component).map_err(uncompilable)?;
     let header = Header {
         component: digest(component),
+        trust: Trust::Wasm,
         contract: declaration.contract,
         permissions: declaration.permissions,
         engine: engine::id(),

@@ -21,7 +21,7 @@ const INTERFACES: [&str; 6] = ["arguments", "facts", "places", "plans", "pods", 
 const PERMISSIONS: &str = "rkt:permissions";
 
 /// Bytes of permissions: dozens of times of what every permission there is takes.
-const MAX_PERMISSIONS: usize = 64 << 10;
+pub(crate) const MAX_PERMISSIONS: usize = 64 << 10;
 
 /// Reads a component's own words about itself.
 ///
@@ -37,13 +37,23 @@ pub(crate) fn inspect(component: &[u8]) -> Result<Declaration, Refusal> {
         let version = contract_of(&import)?;
         contract = contract.max(Some(version));
     }
-    let permissions =
-        std::str::from_utf8(&outline.permissions).map_err(|cause| Refusal::Permissions { why: cause.to_string() })?;
     Ok(Declaration {
         // A plugin that imports nothing was made for any version.
         contract: contract.map_or_else(|| CONTRACT.to_owned(), |version| version.to_string()),
-        permissions: permissions.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+        permissions: permissions(&outline.permissions)?,
     })
+}
+
+/// The permissions that these bytes name, one a line.
+pub(crate) fn permissions(lines: &[u8]) -> Result<Vec<String>, Refusal> {
+    let text = std::str::from_utf8(lines).map_err(|cause| Refusal::Permissions { why: cause.to_string() })?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// Whether a plugin that was made for this version runs here.
+pub(crate) fn is_of_this_contract(version: &Version) -> bool {
+    let ours: Version = CONTRACT.parse().expect("the contract's version is one");
+    (version.major, version.minor) == (ours.major, ours.minor) && *version <= ours
 }
 
 /// The version of the contract that an import is of.
@@ -52,8 +62,7 @@ fn contract_of(import: &str) -> Result<Version, Refusal> {
     let (interface, version) =
         import.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('/')?.split_once('@')).ok_or_else(foreign)?;
     let version: Version = version.parse().map_err(|_| foreign())?;
-    let ours: Version = CONTRACT.parse().expect("the contract's version is one");
-    if (version.major, version.minor) != (ours.major, ours.minor) || version > ours {
+    if !is_of_this_contract(&version) {
         return Err(Refusal::OtherContract { import: import.to_owned() });
     }
     if INTERFACES.contains(&interface) { Ok(version) } else { Err(foreign()) }

@@ -1,4 +1,5 @@
-//! The plugin compiler: a component on standard input, compiled code on standard output.
+//! The plugin compiler: a component on standard input, compiled code on standard output. A native
+//! library is looked at, and stays as it is.
 //!
 //! It is the only program of rkt that contains a compiler, is built apart from the others so that none
 //! of them does, and runs when a plugin is installed or rkt is built. A component is untrusted and its
@@ -11,16 +12,17 @@
 
 mod compile;
 mod inspect;
+mod native;
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use rkt_planner::cage::Cage;
+use rkt_planner::cage::{Cage, Loading};
 use rkt_planner::{MAX_COMPONENT, Refusal};
 
 /// Room for the compiler's work on the largest component. The time ends what is made to be compiled
 /// slowly.
-const CAGE: Cage = Cage { address_space: 4 << 30, processor_time: 120, output: 1 << 30 };
+const CAGE: Cage = Cage { address_space: 4 << 30, processor_time: 120, output: 1 << 30, loading: Loading::Nothing };
 
 fn main() -> ExitCode {
     let (output, code) = match artifact() {
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
 fn artifact() -> Result<Vec<u8>, Refusal> {
     CAGE.enter().map_err(|error| Refusal::Cage { why: error.in_one_line() })?;
     let component = read_component()?;
+    if native::is_native(&component) {
+        return native::artifact(&component);
+    }
     let declaration = inspect::inspect(&component)?;
     compile::compile(&component, declaration)
 }

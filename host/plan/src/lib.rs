@@ -38,7 +38,7 @@ pub use checked::{
 };
 pub use diff::{Change, Difference, Strictness, diff};
 pub use explain::{explain, printable};
-pub use grant::{Grant, GrantError};
+pub use grant::{Grant, GrantError, Trust};
 pub use objection::{Objection, Problem, Refusal};
 pub use path::{CleanPath, PathError};
 pub use permission::{Namespace, Permission, PermissionError, Permissions};

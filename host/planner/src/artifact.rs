@@ -1,4 +1,5 @@
-//! A plugin in the form in which it is kept: compiled code, after a header that says what it is.
+//! A plugin in the form in which it is kept: compiled code, or native code as it came, after a header
+//! that says what it is.
 //!
 //! ```text
 //! bytes 0..8      "rktplug" and the version of this format
@@ -12,6 +13,7 @@
 
 use std::fmt::Write as _;
 
+use rkt_plan::Trust;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -22,8 +24,10 @@ const MAGIC: &[u8; 8] = b"rktplug\x01";
 /// What compiled code was made from, and for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The component's digest, `sha256:HEX`.
+    /// The digest of the component, or of the native library, `sha256:HEX`.
     pub component: String,
+    /// Whether it is native code, which is kept as it came.
+    pub trust: Trust,
     /// The version of the contract that it was made for.
     pub contract: String,
     /// The permissions that it declares, as written in it.
@@ -39,7 +43,7 @@ pub struct Header {
 pub struct Artifact<'a> {
     /// What it is.
     pub header: Header,
-    /// Compiled code.
+    /// Code for the engine, or a native library.
     pub code: &'a [u8],
 }
 
@@ -120,6 +124,7 @@ mod tests {
         Artifact {
             header: Header {
                 component: digest(b"component"),
+                trust: Trust::Wasm,
                 contract: "0.1.0".to_owned(),
                 permissions: vec!["root".to_owned()],
                 engine: engine::id(),

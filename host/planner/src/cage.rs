@@ -6,7 +6,10 @@
 
 use std::error::Error;
 
-use landlock::{ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, Scope};
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreated,
+    RulesetCreatedAttr as _, RulesetError, Scope, path_beneath_rules,
+};
 use rkt_sys::{capability, process};
 use rustix::process::{Gid, Resource, Uid, geteuid, getpid};
 
@@ -20,6 +23,21 @@ const FIRST_USER: u32 = 0x7fc0_0000;
 /// The kernel's user for ids that have no meaning (`/proc/sys/kernel/overflowuid`).
 const NOBODY: u32 = 65534;
 
+/// Where the loader of native code finds libraries (ld.so(8)), and its list of them.
+const LIBRARIES: [&str; 6] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"];
+
+/// Descriptors that the loader may have open, those of the start included.
+const LOADERS_DESCRIPTORS: u64 = 16;
+
+/// What code may be loaded in a cage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// None: nothing is opened, and no memory becomes executable.
+    Nothing,
+    /// Libraries: files in the system's directories of them can be read, and mapped as code.
+    Libraries,
+}
+
 /// How large a cage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cage {
@@ -29,11 +47,17 @@ pub struct Cage {
     pub processor_time: u64,
     /// Bytes up to which a file may grow that is one of its descriptors.
     pub output: u64,
+    /// What code comes from outside.
+    pub loading: Loading,
 }
 
 impl Cage {
     /// The cage of a planner: room for the program itself, a plugin's memory, its code and the plan.
-    pub const PLANNER: Self = Self { address_space: 512 << 20, processor_time: 20, output: 0 };
+    pub const PLANNER: Self =
+        Self { address_space: 512 << 20, processor_time: 20, output: 0, loading: Loading::Nothing };
+
+    /// The cage of a planner of native code: as small, but that the loader works in it.
+    pub const NATIVE_PLANNER: Self = Self { loading: Loading::Libraries, ..Self::PLANNER };
 
     /// Locks this process in, for good. It must be single-threaded, and keeps descriptors 0 to 2.
     ///
@@ -45,10 +69,14 @@ impl Cage {
         drop_identity()?;
         process::set_dumpable(false).map_err(failed("hide from other processes"))?;
         process::set_no_new_privileges().map_err(failed("forgo privileges of programs"))?;
-        renounce_files_and_network()?;
-        // From here on no descriptor can be made; the rules above needed one.
-        process::set_rlimit(Resource::Nofile, Some(0), Some(0)).map_err(failed("forgo descriptors"))?;
-        calls::allow_computation()
+        let descriptors = match self.loading {
+            Loading::Nothing => renounce_files_and_network().map(|()| 0),
+            Loading::Libraries => renounce_all_but_libraries().map(|()| LOADERS_DESCRIPTORS),
+        }?;
+        // Only now: the rules above needed descriptors.
+        process::set_rlimit(Resource::Nofile, Some(descriptors), Some(descriptors))
+            .map_err(failed("forgo descriptors"))?;
+        calls::allow(self.loading)
     }
 
     fn limit_resources(self) -> Result<(), CageError> {
@@ -90,19 +118,35 @@ fn become_user(id: u32) -> rkt_sys::Result<()> {
     process::set_uid(Uid::from_raw(id))
 }
 
-/// Landlock with every right handled and none given, as far as the kernel knows it: older kernels are
-/// left with what the filter of system calls forbids.
+/// Older kernels are left with what the filter of system calls forbids.
 fn renounce_files_and_network() -> Result<(), CageError> {
-    let abi = ABI::V7;
-    Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
-        .and_then(|rules| rules.scope(Scope::from_all(abi)))
-        .and_then(Ruleset::create)
-        .and_then(landlock::RulesetCreated::restrict_self)
+    no_rights(CompatLevel::BestEffort)
+        .and_then(RulesetCreated::restrict_self)
         .map(drop)
         .map_err(failed("forgo files and network"))
+}
+
+/// The filter of system calls lets the loader open files, so Landlock has to say which.
+fn renounce_all_but_libraries() -> Result<(), CageError> {
+    no_rights(CompatLevel::HardRequirement)
+        .and_then(|rules| rules.add_rules(path_beneath_rules(LIBRARIES, AccessFs::ReadFile)))
+        .and_then(RulesetCreated::restrict_self)
+        .map(drop)
+        .map_err(failed("forgo all files but libraries, for which the kernel needs Landlock"))
+}
+
+/// Landlock with every right handled and none given, as far as the kernel knows it; what it always knew
+/// of files may be required.
+fn no_rights(files: CompatLevel) -> Result<RulesetCreated, RulesetError> {
+    let abi = ABI::V7;
+    Ruleset::default()
+        .set_compatibility(files)
+        .handle_access(AccessFs::from_all(ABI::V1))?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()
 }
 
 /// What a process could not give up.

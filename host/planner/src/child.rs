@@ -6,42 +6,65 @@ use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
+use rkt_sys::process;
 use serde::de::DeserializeOwned;
 
 use crate::cage::Cage;
+use crate::contract::table;
 use crate::failure::Failure;
-use crate::load::Code;
+use crate::load::{self, Code};
 use crate::message::{self, FactAnswer, LONGEST_REQUEST, LastReply, Reply, Request, Start};
 use crate::run::Ready;
 
-/// Runs one plugin for one pod, in a cage: the whole of the planner program, before any thread.
+/// Runs one component for one pod, in a cage: the whole of the planner program, before any thread.
 ///
 /// It speaks with the process that started it ([`Planner`](crate::Planner)) and does nothing that a
 /// person would see; the exit code is zero if and only if a reply was sent.
 pub fn run_caged() -> ExitCode {
-    let reply = reply().unwrap_or_else(LastReply::Failed);
-    match message::write(Descriptor(rustix::stdio::stdin()), &Reply::Last(reply)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    ExitCode::from(send(component().unwrap_or_else(LastReply::Failed)))
 }
 
-fn reply() -> Result<LastReply, Failure> {
+/// As [`run_caged`], for native code.
+pub fn run_native_caged() -> ! {
+    leave(native().unwrap_or_else(LastReply::Failed))
+}
+
+fn component() -> Result<LastReply, Failure> {
     let code = Code::map(rustix::stdio::stdout()).map_err(|cause| Failure::Load { why: cause.to_string() })?;
-    Cage::PLANNER.enter().map_err(|error| Failure::Cage { why: error.in_one_line() })?;
+    enter(Cage::PLANNER)?;
     let Start(limits) = receive()?;
     let plugin = Ready::new(code, limits, Box::new(ask))?;
     let Request(pod) = receive()?;
-    Ok(match plugin.plan(pod)? {
-        Ok(plan) => LastReply::Planned(plan),
-        Err(problem) => LastReply::Problem { message: problem.message, hint: problem.hint },
-    })
+    plugin.plan(pod)
+}
+
+fn native() -> Result<LastReply, Failure> {
+    enter(Cage::NATIVE_PLANNER)?;
+    let Start(limits) = receive()?;
+    // What the library does on being loaded it does in the cage.
+    let stage1 = load::library(rustix::stdio::stdout())?;
+    let Request(pod) = receive()?;
+    table::plan(stage1, pod, limits, Box::new(ask))
+}
+
+fn enter(cage: Cage) -> Result<(), Failure> {
+    cage.enter().map_err(|error| Failure::Cage { why: error.in_one_line() })
+}
+
+/// Sends the reply; the exit code says whether it was sent.
+fn send(reply: LastReply) -> u8 {
+    message::write(Descriptor(rustix::stdio::stdin()), &Reply::Last(reply)).is_err().into()
+}
+
+/// Sends the reply and ends at once. Whatever native code left behind to be run at the end is not.
+pub(crate) fn leave(reply: LastReply) -> ! {
+    process::leave(send(reply))
 }
 
 /// The next message from rkt. Where none comes any more, nobody waits for a reply either.
 fn receive<T: DeserializeOwned>() -> Result<T, Failure> {
     let socket = Descriptor(rustix::stdio::stdin());
-    message::read(socket, LONGEST_REQUEST).map_err(|cause| Failure::Contract { why: cause.to_string(), function: None })
+    message::read(socket, LONGEST_REQUEST).map_err(|cause| Failure::contract(cause.to_string()))
 }
 
 fn ask(name: &str) -> io::Result<Option<String>> {

@@ -3,6 +3,9 @@
 //!
 //! Nothing is judged here. A word is written down as it came; [`rkt_plan::check`] gives it meaning
 //! later, in another process. Only its size is counted at once.
+//!
+//! A component speaks by way of the bindings that are made of the WIT, native code by way of a table
+//! of functions ([`table`]). Both end in the same methods of a [`Session`].
 
 use std::collections::HashMap;
 use std::io;
@@ -12,8 +15,10 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::failure::Failure;
 use crate::limits::Limits;
+use crate::message::LastReply;
 
 mod pods;
+pub(crate) mod table;
 mod words;
 
 /// Handles that plugins hold. Each is an index into a [`Session`]; there is one pod and one plan.
@@ -111,6 +116,15 @@ impl Session {
         self.plan
     }
 
+    /// A refusal, in the plugin's own words, where it is not too long for one.
+    pub(crate) fn refusal(&self, message: String, hint: Option<String>) -> Result<LastReply, Failure> {
+        let limit = self.limits.text;
+        if message.len() + hint.as_ref().map_or(0, String::len) > limit {
+            return Err(Failure::Text { word: "problem".to_owned(), limit });
+        }
+        Ok(LastReply::Problem { message, hint })
+    }
+
     /// Counts the texts of a word against the limits.
     fn count<'t>(&mut self, word: &str, texts: impl IntoIterator<Item = &'t str>) -> Result<(), Failure> {
         // Each text costs its place in a list too, so that a list of empty ones is not free.
@@ -131,19 +145,18 @@ impl Session {
     }
 
     /// The answer to a question, asked once.
-    fn fact(&mut self, name: String) -> Result<Option<String>, wasmtime::Error> {
+    fn fact(&mut self, name: String) -> Result<Option<String>, Failure> {
         if self.pod.is_none() {
-            let why = "it asked about the host before it was called".to_owned();
-            return Err(Failure::Contract { why, function: None }.into());
+            return Err(Failure::contract("it asked about the host before it was called"));
         }
         if let Some(answer) = self.answers.get(&name) {
             return Ok(answer.clone());
         }
         if self.answers.len() >= self.limits.questions {
-            return Err(Failure::Questions { limit: self.limits.questions }.into());
+            return Err(Failure::Questions { limit: self.limits.questions });
         }
         self.count("fact", [name.as_str()])?;
-        let answer = (self.ask)(&name)?;
+        let answer = (self.ask)(&name).map_err(|cause| Failure::contract(cause.to_string()))?;
         self.answers.insert(name, answer.clone());
         Ok(answer)
     }
@@ -159,7 +172,7 @@ pub(crate) fn add_to_linker<T: 'static>(
 
 impl bindings::rkt::plugin::facts::Host for Session {
     fn fact(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        Session::fact(self, name)
+        Ok(Session::fact(self, name)?)
     }
 }
 

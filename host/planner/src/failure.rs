@@ -96,6 +96,13 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// A breach of the contract that no function of the plugin's can be named for.
+    pub(crate) fn contract(why: impl Into<String>) -> Self {
+        Self::Contract { why: why.into(), function: None }
+    }
+}
+
 fn at(function: Option<&String>) -> String {
     function.map(|name| format!(" in `{name}`")).unwrap_or_default()
 }

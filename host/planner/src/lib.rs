@@ -29,7 +29,8 @@ mod process;
 mod refusal;
 mod run;
 
-pub use child::run_caged;
+pub use child::{run_caged, run_native_caged};
+pub use contract::table::{ENTRY, ENTRY_SIZE, PERMISSIONS};
 pub use error::{End, Error};
 pub use failure::Failure;
 pub use install::{InstallError, install, reinstall};

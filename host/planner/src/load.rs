@@ -1,20 +1,26 @@
-//! Loading compiled code: the planner's only unsafe code.
+//! Loading code: the planner's only unsafe code.
 //!
-//! The code is mapped executable before the process locks itself in, and parsed only afterwards, so
-//! that the cage never has to let memory become executable.
+//! A component's code is mapped executable before the process locks itself in, and parsed only
+//! afterwards, so that its cage never has to let memory become executable. A native library is loaded
+//! in its cage from the first byte.
 
-#![allow(unsafe_code, reason = "compiled code is mapped and run as it is")]
+#![allow(unsafe_code, reason = "code from elsewhere is mapped and run as it is")]
 
+use std::error::Error as _;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use wasmtime::component::Component;
 use wasmtime::{Config, CustomCodeMemory, Engine};
+
+use crate::contract::table::{ENTRY, Stage1};
+use crate::failure::Failure;
 
 /// Compiled code in memory that is executable, never writable, and stays until the process ends.
 #[derive(Clone, Copy)]
@@ -73,4 +79,34 @@ impl CustomCodeMemory for Mapped {
     fn unpublish_executable(&self, _: *const u8, _: usize) -> wasmtime::Result<()> {
         Ok(())
     }
+}
+
+/// Loads the library in a memory file, which runs what it wants to run on being loaded. It stays for
+/// ever.
+///
+/// # Errors
+/// The loader refuses it, or it is none that begins as `rkt-plugin.h` says.
+pub(crate) fn library(file: BorrowedFd<'_>) -> Result<&'static Stage1, Failure> {
+    let unloadable = |cause: libloading::Error| Failure::Load {
+        // What the loader itself says is the source, if it says anything.
+        why: cause.source().map_or_else(|| cause.to_string(), ToString::to_string),
+    };
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: the code is a stranger's and keeps no promise. This process was made for it and locked
+    // itself in before; it holds nothing but this plugin's pod, and whatever it says is checked.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(unloadable)?;
+    // SAFETY: it is taken for a pointer here, to whatever it is.
+    let entry = unsafe { library.get::<*const Stage1>(ENTRY) }.map_err(unloadable)?.into_raw().cast::<Stage1>();
+    let _stays = library.into_raw();
+    if entry.is_null() {
+        return Err(Failure::Load { why: format!("{ENTRY} is nowhere") });
+    }
+    // SAFETY: the loader found it in memory that it mapped; the size comes first.
+    let size = unsafe { entry.cast::<usize>().read() };
+    if size < size_of::<Stage1>() {
+        return Err(Failure::contract(format!("its table has {size} bytes, and {} are needed", size_of::<Stage1>())));
+    }
+    // SAFETY: it says that it is a whole one. Its function may be anything that the plugin could as
+    // well call itself.
+    Ok(unsafe { &*entry })
 }

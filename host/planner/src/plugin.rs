@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rkt_plan::{PermissionError, Permissions};
+use rkt_plan::{PermissionError, Permissions, Trust};
 
 use crate::artifact::{Artifact, ArtifactError, Header};
 
@@ -46,7 +46,12 @@ impl Plugin {
         &self.name
     }
 
-    /// The component's digest, `sha256:HEX`.
+    /// Whether it is WebAssembly or native code, and so which planner program runs it.
+    pub fn trust(&self) -> Trust {
+        self.header.trust
+    }
+
+    /// The digest of its file, `sha256:HEX`.
     pub fn digest(&self) -> &str {
         &self.header.component
     }

@@ -1,4 +1,4 @@
-//! Why a component cannot become a plugin, as the compiler program tells it.
+//! Why a component or a library cannot become a plugin, as the compiler program tells it.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,18 @@ pub enum Refusal {
     Permissions {
         /// What is wrong.
         why: String,
+    },
+    /// An object file that can be no plugin here.
+    #[error("it is no shared library that can be a plugin: {why}")]
+    Library {
+        /// What is wrong.
+        why: String,
+    },
+    /// A native plugin of another version of the contract.
+    #[error("it was made for {PACKAGE} {made_for}, and this rkt has {PACKAGE} {CONTRACT}")]
+    OtherTable {
+        /// The version.
+        made_for: String,
     },
     /// The compiler gave up.
     #[error("it cannot be compiled: {why}")]

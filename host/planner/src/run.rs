@@ -1,16 +1,16 @@
 //! Running a plugin inside the engine, within limits.
 
-use rkt_plan::{Plan, Pod};
+use rkt_plan::Pod;
 use wasmtime::component::{Component, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Error, ResourceLimiter, Store, Trap, WasmBacktrace};
 
-use crate::contract::bindings::rkt::plugin::problems::Problem;
 use crate::contract::bindings::{Stage1, Stage1Pre};
 use crate::contract::{self, Ask, Session};
 use crate::engine;
 use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::load::{self, Code};
+use crate::message::LastReply;
 
 /// A plugin that is ready to be called: loaded, linked, its memory set up.
 pub(crate) struct Ready {
@@ -41,15 +41,14 @@ impl Ready {
     }
 
     /// Calls the plugin.
-    pub(crate) fn plan(mut self, pod: Pod) -> Result<Result<Plan, Problem>, Failure> {
+    pub(crate) fn plan(mut self, pod: Pod) -> Result<LastReply, Failure> {
         self.store.data_mut().session.begin(pod);
         let outcome = self.plugin.call_plan(&mut self.store, Resource::new_own(0), Resource::new_own(0));
-        match outcome.map_err(|error| failure(&error, &self.limits))? {
-            Ok(()) => Ok(Ok(self.store.into_data().session.into_plan())),
-            Err(problem) if problem.message.len() + problem.hint.as_ref().map_or(0, String::len) > self.limits.text => {
-                Err(Failure::Text { word: "problem".to_owned(), limit: self.limits.text })
-            }
-            Err(problem) => Ok(Err(problem)),
+        let outcome = outcome.map_err(|error| failure(&error, &self.limits))?;
+        let session = self.store.into_data().session;
+        match outcome {
+            Ok(()) => Ok(LastReply::Planned(session.into_plan())),
+            Err(problem) => session.refusal(problem.message, problem.hint),
         }
     }
 }

@@ -56,6 +56,7 @@ fn plan(what: &str, limits: Limits, facts: &dyn Facts) -> Result<rkt_planner::Pl
 fn plan_pod(what: &str, pod: &Pod, limits: Limits, facts: &dyn Facts) -> Result<rkt_planner::Planned, Error> {
     let header = Header {
         component: digest(b""),
+        trust: rkt_plan::Trust::Wasm,
         contract: "0.1.0".to_owned(),
         permissions: Vec::new(),
         engine: engine::id(),

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rkt_appc::ImageId;
-use rkt_plan::{Grant, GrantError, Permissions};
+use rkt_plan::{Grant, GrantError, Permissions, Trust};
 use serde::Deserialize;
 
 use crate::records::KeepRecords;
@@ -124,34 +124,39 @@ impl Policy {
         self.flavors.aliases.get(name).map_or(name, String::as_str)
     }
 
-    /// What a plugin may propose. Grants of several files add up.
+    /// What a plugin may propose. Grants of several files add up. Native code has none but where one of
+    /// them trusts it as such.
     ///
     /// # Errors
-    /// Where no grant is meant for it.
-    pub fn granted(&self, plugin: &str, digest: &str) -> Result<Permissions, NotGranted> {
-        self.meant(plugin, |grant| grant.is_for(digest))
+    /// Where no grant is meant for it, or none trusts it.
+    pub fn granted(&self, plugin: &str, digest: &str, trust: Trust) -> Result<Permissions, NotGranted> {
+        self.meant(plugin, trust, |grant| grant.is_for(digest))
     }
 
     /// What a plugin that came in an image may propose. Its name is what the image calls itself, and its
-    /// component may come with any payload, so that only grants that name this very image count.
+    /// code may come with any payload, so that only grants that name this very image count.
     ///
     /// # Errors
-    /// Where no grant is meant for it.
-    pub fn granted_to_image(&self, plugin: &str, image: &ImageId) -> Result<Permissions, NotGranted> {
-        self.meant(plugin, |grant| grant.digest.as_deref() == Some(image.as_str()))
+    /// Where no grant is meant for it, or none trusts it.
+    pub fn granted_to_image(&self, plugin: &str, image: &ImageId, trust: Trust) -> Result<Permissions, NotGranted> {
+        self.meant(plugin, trust, |grant| grant.digest.as_deref() == Some(image.as_str()))
     }
 
-    fn meant(&self, plugin: &str, is_for_it: impl Fn(&Grant) -> bool) -> Result<Permissions, NotGranted> {
+    fn meant(&self, plugin: &str, trust: Trust, is_for_it: impl Fn(&Grant) -> bool) -> Result<Permissions, NotGranted> {
+        let not = |why| NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), why };
         let named: Vec<&Grant> =
             self.grants.values().map(|file| &file.grant).filter(|grant| grant.plugin == plugin).collect();
         let ours: Vec<&&Grant> = named.iter().filter(|grant| is_for_it(grant)).collect();
+        if trust == Trust::Native && !ours.iter().any(|grant| grant.trust == Trust::Native) {
+            return Err(not(WhyNotGranted::Native));
+        }
         if ours.is_empty() {
             let why = match named.iter().find_map(|grant| grant.digest.clone()) {
                 Some(digest) => WhyNotGranted::Other(digest),
                 None if named.is_empty() => WhyNotGranted::Unknown,
                 None => WhyNotGranted::Unpinned,
             };
-            return Err(NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), why });
+            return Err(not(why));
         }
         Ok(ours.iter().flat_map(|grant| grant.allow.iter().cloned()).collect())
     }
@@ -260,6 +265,9 @@ pub enum WhyNotGranted {
     /// What is said is meant for any of this name, which an image may take at will.
     #[error("came in an image, and what is granted to its name names no image")]
     Unpinned,
+    /// That its native code may run.
+    #[error("is native code, and no grant trusts it as that")]
+    Native,
 }
 
 /// Why the operator's decisions cannot be read.
@@ -328,7 +336,7 @@ mod tests {
         let (low, high) = (home.path().join("low"), home.path().join("high"));
         let nowhere = home.path().join("nowhere");
         let policy = Policy::read(&DEFAULTS, &[nowhere], &high).unwrap();
-        assert_eq!(names(&policy.granted("plain", "sha256:a").unwrap()), ["root"]);
+        assert_eq!(names(&policy.granted("plain", "sha256:a", Trust::Wasm).unwrap()), ["root"]);
         assert!(policy.is_default_for("plain"));
         assert_eq!(policy.file_for("plain"), high.join("plugins.d/plain.toml"));
 
@@ -336,7 +344,7 @@ mod tests {
         write(&high.join("plugins.d/more.toml"), "plugin = 'plain'\nallow = ['mask']");
         write(&high.join("stage1.toml"), "default = 'other'\n[aliases]\n'new' = 'other'");
         let policy = Policy::read(&DEFAULTS, &[low.clone(), high.clone()], &high).unwrap();
-        assert_eq!(names(&policy.granted("plain", "sha256:a").unwrap()), ["mask", "user"]);
+        assert_eq!(names(&policy.granted("plain", "sha256:a", Trust::Wasm).unwrap()), ["mask", "user"]);
         assert!(!policy.is_default_for("plain"));
         assert_eq!(policy.default_flavor(), Some("other"));
         assert_eq!((policy.flavor("old.aci"), policy.flavor("new"), policy.flavor("x")), ("plain", "other", "x"));
@@ -363,10 +371,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         write(&home.path().join("plugins.d/pin.toml"), "plugin = 'pin'\ndigest = 'sha256:a'\nallow = []");
         let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
-        assert!(policy.granted("pin", "sha256:a").is_ok());
-        let error = policy.granted("pin", "sha256:b").unwrap_err();
+        assert!(policy.granted("pin", "sha256:a", Trust::Wasm).is_ok());
+        let error = policy.granted("pin", "sha256:b", Trust::Wasm).unwrap_err();
         assert_eq!(error.to_string(), "plugin `pin` is not the one that was granted (sha256:a)");
-        let error = policy.granted("none", "sha256:b").unwrap_err();
+        let error = policy.granted("none", "sha256:b", Trust::Wasm).unwrap_err();
         assert_eq!(error.file, home.path().join("plugins.d/none.toml"));
     }
 
@@ -377,7 +385,7 @@ mod tests {
         let granted = |image: &str| {
             let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
             let image: ImageId = image.parse().unwrap();
-            policy.granted_to_image("example.com/x", &image).map(|allow| names(&allow))
+            policy.granted_to_image("example.com/x", &image, Trust::Wasm).map(|allow| names(&allow))
         };
         let error = granted(&id("a")).unwrap_err();
         assert_eq!(
@@ -390,6 +398,27 @@ mod tests {
         write(&file, &format!("plugin = 'example.com/x'\ndigest = '{}'\nallow = ['root']", id("a")));
         assert_eq!(granted(&id("a")).unwrap(), ["root"]);
         assert_eq!(granted(&id("b")).unwrap_err().why, WhyNotGranted::Other(id("a")));
+        let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+        let native = policy.granted_to_image("example.com/x", &id("a").parse().unwrap(), Trust::Native);
+        assert_eq!(native.unwrap_err().why, WhyNotGranted::Native, "an image's native code is not trusted by the way");
+    }
+
+    #[test]
+    fn native_code_is_granted_nothing_but_where_a_grant_trusts_that_very_code() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |text: &str| write(&home.path().join("plugins.d/n.toml"), text);
+        let granted = |digest: &str| {
+            let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+            policy.granted("n", digest, Trust::Native).map(|allow| names(&allow)).map_err(|error| error.why)
+        };
+        assert_eq!(granted("sha256:a"), Err(WhyNotGranted::Native));
+        write("plugin = 'n'\nallow = ['root']");
+        assert_eq!(granted("sha256:a"), Err(WhyNotGranted::Native));
+        write("plugin = 'n'\ndigest = 'sha256:a'\nallow = ['root']");
+        assert_eq!(granted("sha256:a"), Err(WhyNotGranted::Native));
+        write("plugin = 'n'\ndigest = 'sha256:a'\ntrust = 'native'\nallow = ['root']");
+        assert_eq!(granted("sha256:a"), Ok(vec!["root".to_owned()]));
+        assert_eq!(granted("sha256:b"), Err(WhyNotGranted::Native));
     }
 
     #[test]
@@ -400,7 +429,7 @@ mod tests {
         write(&home.path().join("elsewhere"), "plugin = 'evil'\nallow = ['root']");
         std::os::unix::fs::symlink("../elsewhere", grants.join("evil.toml")).unwrap();
         let read = || Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path());
-        assert!(read().unwrap().granted("evil", "sha256:a").is_err());
+        assert!(read().unwrap().granted("evil", "sha256:a", Trust::Wasm).is_err());
         write(&grants.join("bad.toml"), "plugin = 'bad'\nallow = ['fly']");
         assert!(read().unwrap_err().to_string().ends_with("plugins.d/bad.toml"));
     }

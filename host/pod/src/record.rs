@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rkt_appc::ImageId;
-use rkt_plan::{Answered, CheckedPlan, Permissions, Plan, Pod, Refusal};
+use rkt_plan::{Answered, CheckedPlan, Permissions, Plan, Pod, Refusal, Trust};
 use serde::{Deserialize, Serialize};
 
 /// What was asked for, what was known, what was proposed, and what came of it.
@@ -75,8 +75,8 @@ pub struct PluginIdentity {
     /// The image that it came in, with its payload; none where it came as a file or with rkt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
-    /// How far it can be trusted not to reach beyond its words, such as `wasm`.
-    pub trust: String,
+    /// What kept it from reaching beyond its words.
+    pub trust: Trust,
 }
 
 /// The part of a record that says which component is needed to plan again.

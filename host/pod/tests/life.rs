@@ -130,7 +130,7 @@ fn proposal() -> Proposal {
         name: "plain".to_owned(),
         digest: "sha256:00".to_owned(),
         image: None,
-        trust: "wasm".to_owned(),
+        trust: rkt_plan::Trust::Wasm,
     };
     Proposal { plugin, facts: BTreeMap::new(), plan: Plan { words }, declared: allowed.clone(), granted: allowed }
 }

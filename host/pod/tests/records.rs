@@ -50,7 +50,7 @@ fn record(digest: &str) -> Record {
             name: "plain".to_owned(),
             digest: digest.to_owned(),
             image: None,
-            trust: "wasm".to_owned(),
+            trust: rkt_plan::Trust::Wasm,
         },
         facts: BTreeMap::from([("kernel".to_owned(), Some("6.1".to_owned())), ("odd".to_owned(), None)]),
         plan: Plan { words: words([app(JailWord::Limit { what: "pids".into(), value: 9 })]) },

@@ -1,5 +1,5 @@
 //! The contract as the component sees it, generated from `wit/`, and what a component has to export:
-//! the only unsafe code of the SDK. Authors meet neither.
+//! the SDK's unsafe code where it builds one. Authors meet neither.
 
 #![allow(
     unsafe_code,
@@ -26,15 +26,6 @@ macro_rules! __export_plugin {
         // SAFETY: the section is of our own name and holds plain bytes; the linker copies it as it is.
         #[unsafe(link_section = "rkt:permissions")]
         #[used]
-        static SECTION: [u8; PERMISSIONS.len()] = $crate::bindings::bytes_of(PERMISSIONS);
+        static SECTION: [u8; PERMISSIONS.len()] = $crate::guest::bytes_of(PERMISSIONS);
     };
-}
-
-/// The bytes of a text of that very length.
-#[doc(hidden)]
-pub const fn bytes_of<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
-    match text.as_bytes().first_chunk() {
-        Some(bytes) => *bytes,
-        None => panic!("a text has its own length"),
-    }
 }

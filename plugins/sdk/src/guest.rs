@@ -1,4 +1,5 @@
-//! Inside a component: the host's handles become plain values, and a plan is spoken to the host.
+//! Inside a plugin, a component or native code: the host's handles become plain values, and a plan is
+//! spoken to the host.
 
 use crate::Facts;
 use crate::bindings;
@@ -206,4 +207,13 @@ fn spoken_filter(filter: &SeccompFilter) -> pods::SeccompFilter {
         SeccompMode::Remove => pods::SeccompMode::Remove,
     };
     pods::SeccompFilter { mode, calls: filter.calls.clone(), errno: filter.errno.clone() }
+}
+
+/// The bytes of a text of that very length.
+#[doc(hidden)]
+pub const fn bytes_of<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => *bytes,
+        None => panic!("a text has its own length"),
+    }
 }

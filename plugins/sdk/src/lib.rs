@@ -30,14 +30,19 @@
 //! ```
 //!
 //! [`stage1!`] makes the crate a component when it is built as a `cdylib` for
-//! `wasm32-unknown-unknown`. What each word means, which permission it needs and which requests have
-//! to be answered is the contract's to say: see `wit/`.
+//! `wasm32-unknown-unknown`, and native code when it is built as one for the host with the feature
+//! `native`. What each word means, which permission it needs and which requests have to be answered is
+//! the contract's to say: see `wit/`.
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+#[doc(hidden)]
+#[path = "table.rs"]
+pub mod bindings;
 mod facts;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", feature = "native"))]
 #[doc(hidden)]
 pub mod guest;
 mod macros;

@@ -1,9 +1,11 @@
-//! For tests of flavors: plans as files that a person reviews.
+//! For tests of flavors: pods to plan, and plans as files that a person reviews.
 
 use std::path::Path;
 use std::{env, fs};
 
 use crate::Plan;
+
+pub mod pods;
 
 /// Compares a plan with the text in a file.
 ///

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use rkt_container::plan;
-use rkt_sdk::testing::assert_plan;
-use rkt_sdk::{
-    Access, CapabilityChange, Credentials, Limit, NoFacts, Pod, Request, SeccompFilter, SeccompMode, VolumeMount,
-};
+use rkt_sdk::testing::{assert_plan, pods};
+use rkt_sdk::{CapabilityChange, NoFacts, Pod, Request};
 
 fn unified() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([("cgroups", "v2")])
@@ -19,13 +17,6 @@ fn split() -> BTreeMap<&'static str, &'static str> {
 
 fn text(pod: &Pod) -> String {
     plan(pod, &unified()).unwrap().to_string()
-}
-
-fn with_volume_at(target: &str) -> Pod {
-    let mut pod = Pod::of_apps(&["hello"]);
-    let volume = VolumeMount { volume: "v".to_owned(), target: target.to_owned(), access: Access::ReadWrite };
-    pod.apps[0].volumes.push(volume);
-    pod
 }
 
 #[test]
@@ -40,39 +31,12 @@ fn two_apps_on_a_host_with_split_control_groups() {
 
 #[test]
 fn an_app_that_asks_for_everything() {
-    let mut pod = Pod::of_apps(&["db"]);
-    pod.hostname = "db.example.com".to_owned();
-    let app = &mut pod.apps[0];
-    app.user = Credentials { uid: 999, gid: 998, groups: vec![27, 100] };
-    app.root_access = Access::ReadOnly;
-    app.volumes = [("data", "/var/lib/db", Access::ReadWrite), ("conf", "/etc/db", Access::ReadOnly)]
-        .map(|(volume, target, access)| VolumeMount { volume: volume.to_owned(), target: target.to_owned(), access })
-        .into();
-    app.limits = [("memory", 1 << 30), ("cpu", 500), ("pids", 100)]
-        .map(|(what, value)| Limit { what: what.to_owned(), value })
-        .into();
-    app.capabilities = Some(CapabilityChange::Remove(vec!["CAP_MKNOD".to_owned(), "CAP_NET_RAW".to_owned()]));
-    app.seccomp = Some(SeccompFilter {
-        mode: SeccompMode::Retain,
-        calls: vec!["@default".to_owned(), "clock_settime".to_owned()],
-        errno: None,
-    });
-    app.no_new_privileges = true;
-    app.oom_score = Some(-500);
-    pod.requests.push(Request::new("hostname"));
-    for request in ["read-only-root", "volume/var/lib/db", "volume/etc/db", "limit/memory", "limit/cpu", "limit/pids"] {
-        pod.requests.push(Request::new(format!("app/db/{request}")));
-    }
-    for request in ["capabilities", "seccomp", "no-new-privileges", "oom-score"] {
-        pod.requests.push(Request::new(format!("app/db/{request}")));
-    }
-    assert_plan("tests/plans/everything.txt", &plan(&pod, &unified()).unwrap());
+    assert_plan("tests/plans/everything.txt", &plan(&pods::everything_else(), &unified()).unwrap());
 }
 
 #[test]
 fn retained_capabilities_are_these_and_no_others() {
-    let mut pod = Pod::of_apps(&["hello"]);
-    pod.apps[0].capabilities = Some(CapabilityChange::Retain(vec!["CAP_NET_ADMIN".to_owned()]));
+    let pod = pods::with_capabilities(CapabilityChange::Retain(vec!["CAP_NET_ADMIN".to_owned()]));
     assert!(text(&pod).contains("  capabilities CAP_NET_ADMIN\n"));
 }
 
@@ -95,7 +59,7 @@ fn a_volume_takes_the_place_of_what_container_would_put_there() {
         ("/dev/ptmx", "link /dev/ptmx"),
     ] {
         assert!(text(&Pod::of_apps(&["hello"])).contains(gone), "{gone}");
-        let text = text(&with_volume_at(target));
+        let text = text(&pods::with_volume_at(target));
         assert!(!text.contains(gone), "{target}: {gone}");
         assert!(text.contains(&format!("bind volume(v) on {target} read-write recursive")), "{target}");
     }
@@ -110,7 +74,6 @@ fn a_request_of_a_kind_that_came_later_is_waived() {
 
 #[test]
 fn an_option_is_refused_by_name() {
-    let mut pod = Pod::of_apps(&["a"]);
-    pod.settings.push(("turbo".to_owned(), "yes".to_owned()));
+    let pod = pods::with_option("turbo", "yes");
     assert_eq!(plan(&pod, &NoFacts).unwrap_err().message, "there is no option `turbo`");
 }

@@ -19,7 +19,7 @@ pub(super) fn shown(differences: &[Difference], name: &str, whose: &str, format:
 /// A plugin by all that tells it from others.
 pub(super) fn name(plugin: &PluginIdentity) -> String {
     let image: Vec<String> = plugin.image.iter().map(|image| format!(", image {image}")).collect();
-    format!("{} ({}, {}{})", plugin.name, plugin.trust, plugin.digest, image.concat())
+    format!("{} (trust={}, {}{})", plugin.name, plugin.trust, plugin.digest, image.concat())
 }
 
 /// A line a difference, or one that says that there is none.

@@ -1,4 +1,5 @@
-//! The words of a plan: `places`, `arguments` and `plans` in the contract. One method a word.
+//! The words of a plan: `places`, `arguments` and `plans` in the contract. One method a word for
+//! components; what writes a word down, at the end, is the same for native code.
 
 use rkt_plan::{self as plan, JailWord, ProgramWord, Role, SpokenPiece, Word};
 use wasmtime::Result;
@@ -52,7 +53,7 @@ impl arguments::Host for Session {
     }
 
     fn descriptor(&mut self, of: Resource<Place>, access: Access) -> Result<Resource<Piece>> {
-        let place = self.places[of.rep() as usize].clone();
+        let place = self.named_place(of.rep() as usize)?;
         self.piece(SpokenPiece::Descriptor { place, access: spoken_access(access) })
     }
 
@@ -91,8 +92,7 @@ impl plans::HostPlan for Session {
     }
 
     fn app(&mut self, _: Resource<Plan>, name: String) -> Result<Resource<Jail>> {
-        self.count("app", [name.as_str()])?;
-        self.jail_of(Owner::App(name))
+        handle(self.name_jail(Owner::App(name))?)
     }
 
     fn program(&mut self, _: Resource<Plan>, file: Resource<Place>) -> Result<Resource<Program>> {
@@ -130,14 +130,8 @@ impl plans::HostPlan for Session {
 
 impl plans::HostProgram for Session {
     fn argument(&mut self, program: Resource<Program>, pieces: Vec<Resource<Piece>>) -> Result<()> {
-        // Counted before they are copied: one long piece can be named many times.
-        let all: Vec<&SpokenPiece> = pieces.iter().map(|piece| &self.pieces[piece.rep() as usize]).collect();
-        let length: usize = all.iter().flat_map(|piece| texts_of_piece(piece)).map(str::len).sum();
-        if length > self.limits.text {
-            return Err(Failure::Text { word: "argument".to_owned(), limit: self.limits.text }.into());
-        }
-        let pieces = all.into_iter().cloned().collect();
-        self.say_of_program(&program, ProgramWord::Argument { pieces })
+        let pieces: Vec<usize> = pieces.iter().map(|piece| piece.rep() as usize).collect();
+        Ok(self.write_argument(program.rep() as usize, &pieces)?)
     }
 
     fn environment(&mut self, program: Resource<Program>, name: String, value: String) -> Result<()> {
@@ -149,8 +143,7 @@ impl plans::HostProgram for Session {
     }
 
     fn jail(&mut self, program: Resource<Program>) -> Result<Resource<Jail>> {
-        let role = self.programs[program.rep() as usize].clone();
-        self.jail_of(Owner::Program(role))
+        handle(self.name_jail_of_program(program.rep() as usize)?)
     }
 
     fn unconfined(&mut self, program: Resource<Program>) -> Result<()> {
@@ -183,7 +176,7 @@ impl plans::HostJail for Session {
         access: Access,
         reach: plans::Reach,
     ) -> Result<()> {
-        let source = self.places[source.rep() as usize].clone();
+        let source = self.named_place(source.rep() as usize)?;
         let recursive = matches!(reach, plans::Reach::Recursive);
         self.say_of(&jail, JailWord::Bind { source, target, access: spoken_access(access), recursive })
     }
@@ -265,55 +258,119 @@ impl plans::HostJail for Session {
 
 impl Session {
     fn place(&mut self, place: plan::Place) -> Result<Resource<Place>> {
-        self.room_for_word(self.places.len())?;
-        self.count("place", texts_of_place(&place))?;
-        self.places.push(place);
-        handle(self.places.len() - 1)
+        handle(self.name_place(place)?)
     }
 
     fn piece(&mut self, piece: SpokenPiece) -> Result<Resource<Piece>> {
-        self.room_for_word(self.pieces.len())?;
-        self.count("piece", texts_of_piece(&piece))?;
-        self.pieces.push(piece);
-        handle(self.pieces.len() - 1)
+        handle(self.name_piece(piece)?)
     }
 
-    /// Naming a program is a word. Named twice, it is two; that is the check's to refuse.
     fn program(&mut self, role: Role, file: &Resource<Place>) -> Result<Resource<Program>> {
-        let file = self.places[file.rep() as usize].clone();
-        self.say(Word::Program { role: role.clone(), word: ProgramWord::File { file } })?;
-        self.programs.push(role);
-        handle(self.programs.len() - 1)
-    }
-
-    /// Asked for twice, it is the same.
-    fn jail_of(&mut self, owner: Owner) -> Result<Resource<Jail>> {
-        if let Some(index) = self.jails.iter().position(|known| *known == owner) {
-            return handle(index);
-        }
-        self.room_for_word(self.jails.len())?;
-        self.jails.push(owner);
-        handle(self.jails.len() - 1)
+        handle(self.name_program(role, file.rep() as usize)?)
     }
 
     fn say(&mut self, word: Word) -> Result<()> {
+        Ok(self.write(word)?)
+    }
+
+    fn say_of_program(&mut self, program: &Resource<Program>, word: ProgramWord) -> Result<()> {
+        Ok(self.write_of_program(program.rep() as usize, word)?)
+    }
+
+    fn say_of(&mut self, jail: &Resource<Jail>, word: JailWord) -> Result<()> {
+        Ok(self.write_of(jail.rep() as usize, word)?)
+    }
+}
+
+/// What a handle leads to is an index here, whoever holds the handle.
+impl Session {
+    /// Takes a place in, and says by which index it is known from now on.
+    pub(super) fn name_place(&mut self, place: plan::Place) -> Result<usize, Failure> {
+        self.room_for_word(self.places.len())?;
+        self.count("place", texts_of_place(&place))?;
+        self.places.push(place);
+        Ok(self.places.len() - 1)
+    }
+
+    /// The place of an index.
+    pub(super) fn named_place(&self, index: usize) -> Result<plan::Place, Failure> {
+        self.places.get(index).cloned().ok_or_else(never_given)
+    }
+
+    /// Takes a piece in.
+    pub(super) fn name_piece(&mut self, piece: SpokenPiece) -> Result<usize, Failure> {
+        self.room_for_word(self.pieces.len())?;
+        self.count("piece", texts_of_piece(&piece))?;
+        self.pieces.push(piece);
+        Ok(self.pieces.len() - 1)
+    }
+
+    /// Takes a program in. Naming one is a word; named twice, it is two, and that is the check's to refuse.
+    pub(super) fn name_program(&mut self, role: Role, file: usize) -> Result<usize, Failure> {
+        let file = self.named_place(file)?;
+        self.write(Word::Program { role: role.clone(), word: ProgramWord::File { file } })?;
+        self.programs.push(role);
+        Ok(self.programs.len() - 1)
+    }
+
+    /// The index of a jail: the same one for the same owner.
+    pub(super) fn name_jail(&mut self, owner: Owner) -> Result<usize, Failure> {
+        if let Some(index) = self.jails.iter().position(|known| *known == owner) {
+            return Ok(index);
+        }
+        self.room_for_word(self.jails.len())?;
+        if let Owner::App(name) = &owner {
+            self.count("app", [name.as_str()])?;
+        }
+        self.jails.push(owner);
+        Ok(self.jails.len() - 1)
+    }
+
+    /// The index of the jail of a program.
+    pub(super) fn name_jail_of_program(&mut self, program: usize) -> Result<usize, Failure> {
+        let role = self.programs.get(program).cloned().ok_or_else(never_given)?;
+        self.name_jail(Owner::Program(role))
+    }
+
+    /// Writes down an argument of a program, put together from pieces by their indexes.
+    pub(super) fn write_argument(&mut self, program: usize, pieces: &[usize]) -> Result<(), Failure> {
+        // Counted before they are copied: one long piece can be named many times.
+        let all = pieces.iter().map(|piece| self.pieces.get(*piece).ok_or_else(never_given));
+        let all: Vec<&SpokenPiece> = all.collect::<Result<_, Failure>>()?;
+        let length: usize = all.iter().flat_map(|piece| texts_of_piece(piece)).map(str::len).sum();
+        if length > self.limits.text {
+            return Err(Failure::Text { word: "argument".to_owned(), limit: self.limits.text });
+        }
+        let pieces = all.into_iter().cloned().collect();
+        self.write_of_program(program, ProgramWord::Argument { pieces })
+    }
+
+    /// Writes down a word about the pod.
+    pub(super) fn write(&mut self, word: Word) -> Result<(), Failure> {
         self.room_for_word(self.plan.words.len())?;
         self.count(word.name(), texts(&word))?;
         self.plan.words.push(word);
         Ok(())
     }
 
-    fn say_of_program(&mut self, program: &Resource<Program>, word: ProgramWord) -> Result<()> {
-        let role = self.programs[program.rep() as usize].clone();
-        self.say(Word::Program { role, word })
+    /// Writes down a word about the program of an index.
+    pub(super) fn write_of_program(&mut self, program: usize, word: ProgramWord) -> Result<(), Failure> {
+        let role = self.programs.get(program).cloned().ok_or_else(never_given)?;
+        self.write(Word::Program { role, word })
     }
 
-    fn say_of(&mut self, jail: &Resource<Jail>, word: JailWord) -> Result<()> {
-        match self.jails[jail.rep() as usize].clone() {
-            Owner::App(app) => self.say(Word::App { app, word }),
-            Owner::Program(role) => self.say(Word::Program { role, word: ProgramWord::Jail { word } }),
+    /// Writes down a word about the jail of an index.
+    pub(super) fn write_of(&mut self, jail: usize, word: JailWord) -> Result<(), Failure> {
+        match self.jails.get(jail).cloned().ok_or_else(never_given)? {
+            Owner::App(app) => self.write(Word::App { app, word }),
+            Owner::Program(role) => self.write(Word::Program { role, word: ProgramWord::Jail { word } }),
         }
     }
+}
+
+/// A handle that leads nowhere.
+pub(super) fn never_given() -> Failure {
+    Failure::contract("it used a handle that it was never given")
 }
 
 /// A handle for what lies at an index; there are never more things than words.

@@ -58,6 +58,11 @@ pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_rkt-planner"))
 }
 
+/// The planner program for native code.
+pub fn native_program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_rkt-planner-native"))
+}
+
 /// The program that plays a planner taken over: `examples/evil.rs`.
 pub fn evil() -> PathBuf {
     built("release/examples/evil")
@@ -71,6 +76,13 @@ pub fn compiler() -> PathBuf {
 /// A shipped flavor's component, by `cargo xtask build`.
 pub fn component(flavor: &str) -> Vec<u8> {
     std::fs::read(built(&format!("wasm32-unknown-unknown/release/rkt_{flavor}.wasm"))).unwrap()
+}
+
+/// A shipped flavor in native code, by `cargo xtask test`.
+pub fn native(flavor: &str) -> Plugin {
+    let library = std::fs::read(built(&format!("native/release/librkt_{flavor}.so"))).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    rkt_planner::install(flavor, library.as_slice(), &rkt_planner::Kept::at(cache.path()), &compiler()).unwrap()
 }
 
 fn built(file: &str) -> PathBuf {
