@@ -1,43 +1,16 @@
 //! What the check lets through and what it refuses, word by word.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+mod support;
 
 use rkt_plan::{
-    Access, Answer, App, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, JailWord, LimitKind, Origin,
-    Permissions, Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff,
-    explain,
+    Access, Answer, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, JailWord, LimitKind, Origin,
+    Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff, explain,
 };
-
-fn asked<T>(value: T) -> Asked<T> {
-    Asked { value, by: Origin::CommandLine }
-}
-
-fn root_user() -> Credentials {
-    Credentials { uid: 0, gid: 0, groups: vec![] }
-}
+use support::{asked, permissions, pod_of, root_user};
 
 fn pod() -> Pod {
-    Pod {
-        uuid: "6f0c2b1e-0000-4000-8000-000000000001".to_owned(),
-        hostname: None,
-        apps: vec![App {
-            name: "db".to_owned(),
-            user: Asked { value: root_user(), by: Origin::Image },
-            read_only_root: None,
-            volumes: vec![],
-            limits: BTreeMap::new(),
-            capabilities: None,
-            seccomp: None,
-            no_new_privileges: None,
-            oom_score: None,
-        }],
-        settings: BTreeMap::new(),
-    }
-}
-
-fn permissions(list: &[&str]) -> Permissions {
-    list.iter().map(|text| text.parse().unwrap()).collect()
+    pod_of(Asked { value: root_user(), by: Origin::Image }, vec![])
 }
 
 /// What a minimal plan needs.

@@ -1,40 +1,20 @@
 //! What the check lets through and what it refuses of programs, word by word.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+mod support;
 
 use rkt_plan::{
-    Access, App, Artifact, Asked, Channel, CheckedPlan, Confinement, Credentials, Handle, Inside, JailWord, Origin,
-    Permissions, Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Refusal, Role, Root, Source, Strictness, User,
-    VolumeMount, Word, check, diff, explain,
+    Access, Artifact, Asked, Channel, CheckedPlan, Confinement, Credentials, Handle, Inside, JailWord, Origin,
+    Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Refusal, Role, Root, Source, Strictness, User, VolumeMount,
+    Word, check, diff, explain,
 };
 // The spoken piece, as opposed to the checked one.
 use rkt_plan::SpokenPiece as Piece;
+use support::{permissions, pod_of, root_user};
 
 fn pod() -> Pod {
-    let asked = |value| Asked { value, by: Origin::CommandLine };
-    let volume = VolumeMount { volume: "data".into(), target: "/data".parse().unwrap(), access: Access::ReadOnly };
-    let app = App {
-        name: "db".to_owned(),
-        user: Asked { value: Credentials { uid: 0, gid: 0, groups: vec![] }, by: Origin::Image },
-        read_only_root: None,
-        volumes: vec![asked(volume)],
-        limits: BTreeMap::new(),
-        capabilities: None,
-        seccomp: None,
-        no_new_privileges: None,
-        oom_score: None,
-    };
-    Pod {
-        uuid: "6f0c2b1e-0000-4000-8000-000000000001".to_owned(),
-        hostname: None,
-        apps: vec![app],
-        settings: BTreeMap::new(),
-    }
-}
-
-fn permissions(list: &[&str]) -> Permissions {
-    list.iter().map(|text| text.parse().unwrap()).collect()
+    let data = VolumeMount { volume: "data".into(), target: "/data".parse().unwrap(), access: Access::ReadOnly };
+    pod_of(Asked { value: root_user(), by: Origin::Image }, vec![data])
 }
 
 const VMM: &str = "/usr/bin/vmm";
@@ -120,7 +100,7 @@ fn a_channel_makes_the_inside_rkts_init() {
     let apps = || {
         vec![
             app(JailWord::Root { access: Access::ReadWrite }),
-            app(JailWord::User { credentials: Credentials { uid: 0, gid: 0, groups: vec![] } }),
+            app(JailWord::User { credentials: root_user() }),
             app(JailWord::Bind {
                 source: Place::Volume("data".into()),
                 target: "/data".into(),

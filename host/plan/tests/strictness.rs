@@ -1,13 +1,14 @@
 //! Which of two plans is the stricter: word by word, both ways, and as a whole.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+mod support;
 
 use Strictness::{Other, Same, Stricter, Weaker};
 use rkt_plan::{
-    Access, App, Asked, Change, CheckedPlan, Credentials, Difference, JailWord, Origin, Permissions, Place, Plan, Pod,
-    SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff,
+    Access, Change, CheckedPlan, Credentials, Difference, JailWord, Origin, Place, Plan, Pod, SeccompFilter,
+    SeccompMode, Strictness, VolumeMount, Word, check, diff,
 };
+use support::{asked, permissions, pod_of};
 
 /// Enough for every word here.
 const ALLOWED: [&str; 31] = [
@@ -44,10 +45,6 @@ const ALLOWED: [&str; 31] = [
     "claim",
 ];
 
-fn asked<T>(value: T) -> Asked<T> {
-    Asked { value, by: Origin::CommandLine }
-}
-
 fn credentials(uid: u32, groups: &[u32]) -> Credentials {
     Credentials { uid, gid: uid, groups: groups.to_vec() }
 }
@@ -56,25 +53,9 @@ fn credentials(uid: u32, groups: &[u32]) -> Credentials {
 fn pod() -> Pod {
     let volume = |name: &str| {
         let target = format!("/{name}").parse().unwrap();
-        asked(VolumeMount { volume: name.to_owned(), target, access: Access::ReadWrite })
+        VolumeMount { volume: name.to_owned(), target, access: Access::ReadWrite }
     };
-    let app = App {
-        name: "db".to_owned(),
-        user: asked(credentials(5, &[])),
-        read_only_root: None,
-        volumes: vec![volume("data"), volume("logs")],
-        limits: BTreeMap::new(),
-        capabilities: None,
-        seccomp: None,
-        no_new_privileges: None,
-        oom_score: None,
-    };
-    Pod {
-        uuid: "6f0c2b1e-0000-4000-8000-000000000001".to_owned(),
-        hostname: None,
-        apps: vec![app],
-        settings: BTreeMap::new(),
-    }
+    pod_of(asked(credentials(5, &[])), vec![volume("data"), volume("logs")])
 }
 
 fn app(word: JailWord) -> Word {
@@ -93,7 +74,7 @@ fn checked(words: &[Word]) -> CheckedPlan {
     if !says(|word| matches!(word, JailWord::User { .. })) {
         all.push(app(JailWord::User { credentials: credentials(5, &[]) }));
     }
-    let allowed: Permissions = ALLOWED.iter().map(|text| text.parse().unwrap()).collect();
+    let allowed = permissions(&ALLOWED);
     loop {
         match check(&pod(), &Plan { words: all.clone() }, &allowed, &allowed) {
             Ok(plan) => return plan,
@@ -389,7 +370,7 @@ fn a_request_that_becomes_waived_is_weaker() {
 fn a_request_that_only_one_pod_makes_is_no_difference_of_plans() {
     let mut more = pod();
     more.apps[0].read_only_root = Some(Origin::CommandLine);
-    let allowed: Permissions = ALLOWED.iter().map(|text| text.parse().unwrap()).collect();
+    let allowed = permissions(&ALLOWED);
     let plan = |pod: &Pod, more: &[&str]| {
         let mut words = vec![
             Word::Share { namespace: "user".into() },
