@@ -38,7 +38,8 @@ use crate::words::{
 /// from the host in hand.
 #[derive(Debug)]
 pub struct Prepared {
-    shared: BTreeSet<Namespace>,
+    /// Namespaces that are made, beside the mount namespace.
+    own: BTreeSet<Namespace>,
     hostname: Option<String>,
     scaffold: OwnedFd,
     apps: Vec<PreparedApp>,
@@ -88,7 +89,7 @@ impl Prepared {
             let prepared = making.app(app, filter);
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { shared: plan.shared.clone(), hostname: plan.hostname.clone(), scaffold, apps })
+        Ok(Self { own: plan.own().collect(), hostname: plan.hostname.clone(), scaffold, apps })
     }
 
     /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
@@ -99,20 +100,20 @@ impl Prepared {
     pub fn program(jailed: &Jailed<'_>, launch: &Launch, journal: &mut Journal) -> Result<Self, Failure> {
         let (scaffold, nodes) = scaffold::prepare()?;
         let mut making = Making { launch, nodes: &nodes, groups: None, journal, own_cgroup_namespace: true };
-        let shared = BTreeSet::from([Namespace::User]);
+        let own = Namespace::ALL.into_iter().filter(|namespace| *namespace != Namespace::User).collect();
         let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
-        Ok(Self { shared, hostname: None, scaffold, apps: vec![prepared] })
+        Ok(Self { own, hostname: None, scaffold, apps: vec![prepared] })
     }
 
     /// The namespaces that the pod's first process is born into.
     pub fn namespaces(&self) -> Namespaces {
-        share::but(&self.shared)
+        share::of(&self.own)
     }
 
     /// Whether the pod's processes are in the host's pid namespace, so that nothing but their parents
     /// ends them.
     pub fn shares_pids(&self) -> bool {
-        self.shared.contains(&Namespace::Pid)
+        !self.own.contains(&Namespace::Pid)
     }
 
     /// Makes the pod's first process, which is this one, one that knows nothing of the host.
@@ -124,7 +125,7 @@ impl Prepared {
         if let Some(name) = &self.hostname {
             hostname::set(name)?;
         }
-        if !self.shared.contains(&Namespace::Network) {
+        if self.own.contains(&Namespace::Network) {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
         Ok(())

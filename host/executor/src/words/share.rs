@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use rkt_plan::Namespace;
 use rkt_sys::namespace::{Namespace as Kind, Namespaces};
 
-/// Those that init is born into: all but those that are shared. The mount namespace is always one; the
+/// Those that init is born into, of a pod with these of its own. The mount namespace is always one; the
 /// cgroup namespace is made by each app's process, when it is in its group: its root is the group in
 /// which it is made.
-pub(crate) fn but(shared: &BTreeSet<Namespace>) -> Namespaces {
-    let own = Namespace::ALL.into_iter().filter(|namespace| !shared.contains(namespace));
-    let own = own.filter_map(|namespace| match namespace {
+pub(crate) fn of(own: &BTreeSet<Namespace>) -> Namespaces {
+    let own = own.iter().filter_map(|namespace| match namespace {
         Namespace::Pid => Some(Kind::Pid),
         Namespace::Network => Some(Kind::Network),
         Namespace::Ipc => Some(Kind::Ipc),
