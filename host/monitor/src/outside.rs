@@ -12,7 +12,7 @@ use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
 use rkt_monitor::start::Arguments;
 use rkt_sys::pidfd::Exit;
-use rkt_sys::poll::{PollFd, PollFlags, poll};
+use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::process;
 use rkt_sys::signal::Signals;
 use rustix::process::Signal;
@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use self::apps::Apps;
 use self::clients::Clients;
 use self::debug::Debug;
-use self::ending::{Ending, PATIENCE};
+use self::ending::Ending;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
@@ -146,7 +146,7 @@ impl Monitor {
     fn serve(mut self, pod: &OwnedFd) -> Result<Ended, Failure> {
         let served = self.serve_init();
         if served.is_err() {
-            self.end_now()?;
+            self.first.kill()?;
         }
         let exit = self.first.init.process.wait().map_err(failed("wait for init"))?;
         self.debug.step("the pod has ended");
@@ -164,17 +164,6 @@ impl Monitor {
             self.ended(index, ended)?;
         }
         Ok(Ended { code: self.apps.code(), was_clean: exit == Exit::Code(0) })
-    }
-
-    /// Ends the pod from wherever it is. Init is given time to end all that is below it, which nobody
-    /// else does where the pod has no pid namespace.
-    fn end_now(&mut self) -> Result<(), Failure> {
-        self.first.link.close();
-        let mut fds = [PollFd::new(&self.first.init.process, PollFlags::IN)];
-        poll(&mut fds, Some(PATIENCE)).map_err(failed("wait for init"))?;
-        // It may have ended.
-        let _ = self.first.init.process.signal(Signal::KILL);
-        Ok(())
     }
 
     fn serve_init(&mut self) -> Result<(), Failure> {

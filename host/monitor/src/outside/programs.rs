@@ -47,12 +47,19 @@ impl Cell {
 
     /// Ends all that is in it.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.kill()?;
+        self.init.process.wait().map(drop).map_err(failed("wait for init"))
+    }
+
+    /// Ends all that is in it, from wherever it is; how it ended is still to be waited for. Init is given
+    /// time to end all that is below it, which nobody else does where there is no pid namespace.
+    pub(super) fn kill(&mut self) -> Result<(), Failure> {
         self.link.close();
         let mut fds = [PollFd::new(&self.init.process, PollFlags::IN)];
         poll(&mut fds, Some(PATIENCE)).map_err(failed("wait for init"))?;
         // It may have ended.
         let _ = self.init.process.signal(Signal::KILL);
-        self.init.process.wait().map(drop).map_err(failed("wait for init"))
+        Ok(())
     }
 }
 
