@@ -53,7 +53,7 @@ pub(crate) fn plan(stage1: &'static Stage1, pod: Pod, limits: Limits, ask: Ask) 
     match outcome {
         header::PLANNED => Ok(LastReply::Planned(session.into_plan())),
         header::REFUSED => {
-            let reader = Reader { limits: &session.limits };
+            let reader = Reader::of(&session);
             let (message, hint) = (reader.text(problem.message)?, reader.option(problem.hint)?);
             session.refusal(message, hint)
         }
@@ -99,7 +99,11 @@ struct Reader<'l> {
     limits: &'l Limits,
 }
 
-impl Reader<'_> {
+impl<'l> Reader<'l> {
+    fn of(session: &'l Session) -> Self {
+        Self { limits: &session.limits }
+    }
+
     fn option(&self, text: Text<'_>) -> Result<Option<String>, Failure> {
         self.fits(text.length())?;
         let text = text.bytes().map(|bytes| String::from_utf8(bytes.to_vec()));

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 pub(super) extern "C" fn facts_fact(name: Text<'_>) -> Text<'static> {
     with(|session| {
-        let name = Reader { limits: &session.limits }.text(name)?;
+        let name = Reader::of(session).text(name)?;
         Ok(session.fact(name)?.map_or(Text::NONE, super::pods::lend_text))
     })
 }
@@ -34,7 +34,7 @@ pub(super) extern "C" fn places_root_of(app: Text<'_>) -> *mut Place {
 
 pub(super) extern "C" fn places_artifact(kind: Text<'_>, of: Text<'_>) -> *mut Place {
     with(|session| {
-        let read = Reader { limits: &session.limits };
+        let read = Reader::of(session);
         let place = plan::Place::Artifact { kind: read.text(kind)?, of: read.text(of)? };
         session.name_place(place).map(handle)
     })
@@ -86,7 +86,7 @@ pub(super) extern "C" fn plan_hostname(plan: *mut Plan, name: Text<'_>) {
 pub(super) extern "C" fn plan_app(plan: *mut Plan, name: Text<'_>) -> *mut Jail {
     with(|session| {
         one(plan)?;
-        let name = Reader { limits: &session.limits }.text(name)?;
+        let name = Reader::of(session).text(name)?;
         session.name_jail(Owner::App(name)).map(handle)
     })
 }
@@ -121,7 +121,7 @@ pub(super) extern "C" fn plan_note(plan: *mut Plan, text: Text<'_>) {
 
 pub(super) extern "C" fn program_argument(program: *mut Program, pieces: List<'_, *const Piece>) {
     with(|session| {
-        Reader { limits: &session.limits }.fits(pieces.count())?;
+        Reader::of(session).fits(pieces.count())?;
         let pieces = pieces.items().iter().map(|piece| index(*piece)).collect::<Result<Vec<_>, _>>()?;
         session.write_argument(index(program)?, &pieces)
     });
@@ -246,21 +246,21 @@ pub(super) extern "C" fn jail_stdio(jail: *mut Jail, mode: Text<'_>) {
 fn say(plan: *const Plan, word: impl FnOnce(&Reader<'_>) -> Result<Word, Failure>) {
     with(|session| {
         one(plan)?;
-        let word = word(&Reader { limits: &session.limits })?;
+        let word = word(&Reader::of(session))?;
         session.write(word)
     });
 }
 
 fn say_of(jail: *const Jail, word: impl FnOnce(&Reader<'_>) -> Result<JailWord, Failure>) {
     with(|session| {
-        let word = word(&Reader { limits: &session.limits })?;
+        let word = word(&Reader::of(session))?;
         session.write_of(index(jail)?, word)
     });
 }
 
 fn say_of_program(program: *const Program, word: impl FnOnce(&Reader<'_>) -> Result<ProgramWord, Failure>) {
     with(|session| {
-        let word = word(&Reader { limits: &session.limits })?;
+        let word = word(&Reader::of(session))?;
         session.write_of_program(index(program)?, word)
     });
 }
@@ -272,21 +272,21 @@ fn start(
 ) -> *mut Program {
     with(|session| {
         one(plan)?;
-        let role = role(&Reader { limits: &session.limits })?;
+        let role = role(&Reader::of(session))?;
         session.name_program(role, index(file)?).map(handle)
     })
 }
 
 fn piece(text: Text<'_>, kind: fn(String) -> SpokenPiece) -> *mut Piece {
     with(|session| {
-        let text = Reader { limits: &session.limits }.text(text)?;
+        let text = Reader::of(session).text(text)?;
         session.name_piece(kind(text)).map(handle)
     })
 }
 
 fn place(text: Text<'_>, kind: fn(String) -> plan::Place) -> *mut Place {
     with(|session| {
-        let text = Reader { limits: &session.limits }.text(text)?;
+        let text = Reader::of(session).text(text)?;
         session.name_place(kind(text)).map(handle)
     })
 }
