@@ -135,7 +135,7 @@ pub(crate) struct PodFlags {
     #[arg(long, value_name = "NETWORK", num_args = 0..=1, require_equals = true, default_missing_value = "default",
           value_parser = values::network)]
     pub(crate) net: Option<values::Network>,
-    /// The flavor of isolation: a name, a plugin's file NAME.wasm, or its image: a file, a name or an ID
+    /// The flavor of isolation: a name, a plugin's file NAME.wasm or NAME.so, or its image: a file, a name or an ID
     #[arg(long, value_name = "FLAVOR", group = "flavor")]
     pub(crate) stage1: Option<String>,
     /// The flavor by one of its old names
