@@ -300,7 +300,7 @@ fn records_are_bounded_where_the_operator_says() {
 }
 
 /// `rkt rm`, killed at its Nth call that changes a file or its name; whether there was one.
-fn killed_in_removal(rkt: &Rkt, uuid: &str, number: u32) -> bool {
+fn killed_in_removal(rkt: &Rkt, uuid: &str, number: usize) -> bool {
     let calls = "write,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir";
     let inject = format!("inject={calls}:signal=KILL:when={number}");
     let mut command = Command::new("strace");
@@ -330,7 +330,7 @@ fn removal_that_is_killed_at_any_call_leaves_a_pod_or_its_record() {
         let output = rkt.run(["replay", &uuid]).succeeds();
         assert!(output.stdout.starts_with("same\n"), "call {number}: {output}");
         let stray: Vec<_> = fs::read_dir(rkt.data().join("records")).unwrap().collect();
-        assert_eq!(stray.len(), number as usize, "call {number}: {stray:?}");
+        assert_eq!(stray.len(), number, "call {number}: {stray:?}");
         if !was_killed {
             break;
         }
