@@ -29,13 +29,11 @@ pub(crate) fn run_steps(tree: &Tree) -> Result<(), Failure> {
         place(&target.join("release/rkt-compiler"), &tree.built("libexec/rkt/compiler"))
     })?;
     step("flavors, compiled for any processor of this architecture", || compile_flavors(tree))?;
-    step("the monitor and the planner, static", || static_programs(tree))?;
-    step("rkt, and the planner of native plugins, which have to load libraries", || {
-        let programs =
-            ["--package", "rkt-cli", "--package", "rkt-planner", "--bin", "rkt", "--bin", "rkt-planner-native"];
-        shell::run(tree.cargo().args(["build", "--release", "--locked"]).args(programs))?;
-        place(&tree.target("release/rkt-planner-native"), &tree.built("libexec/rkt/planner-native"))?;
-        place(&tree.target("release/rkt"), &tree.built("bin/rkt"))
+    step("rkt, the monitor and the planner, static", || static_programs(tree))?;
+    step("the planner of native plugins, which has to load libraries", || {
+        let program = ["build", "--release", "--locked", "--package", "rkt-planner", "--bin", "rkt-planner-native"];
+        shell::run(tree.cargo().args(program))?;
+        place(&tree.target("release/rkt-planner-native"), &tree.built("libexec/rkt/planner-native"))
     })
 }
 
@@ -98,13 +96,14 @@ fn compile_flavors(tree: &Tree) -> Result<(), Failure> {
 
 /// What is started for every pod is static: it starts in a third of the time.
 fn static_programs(tree: &Tree) -> Result<(), Failure> {
-    let packages =
-        ["--package", "rkt-monitor", "--package", "rkt-planner", "--bin", "rkt-monitor", "--bin", "rkt-planner"];
-    let build = ["build", "--release", "--locked", "--target", STATIC_TARGET];
-    shell::run(tree.cargo().args(build).args(packages))?;
-    for program in ["monitor", "planner"] {
-        let fresh = tree.target(&format!("{STATIC_TARGET}/release/rkt-{program}"));
-        place(&fresh, &tree.built(&format!("libexec/rkt/{program}")))?;
+    let packages = ["--package", "rkt-cli", "--package", "rkt-monitor", "--package", "rkt-planner"];
+    let programs = ["--bin", "rkt", "--bin", "rkt-monitor", "--bin", "rkt-planner"];
+    let build = ["build", "--profile", "static", "--locked", "--target", STATIC_TARGET];
+    shell::run(tree.cargo().args(build).args(packages).args(programs))?;
+    for (program, to) in
+        [("rkt-monitor", "libexec/rkt/monitor"), ("rkt-planner", "libexec/rkt/planner"), ("rkt", "bin/rkt")]
+    {
+        place(&tree.target(&format!("{STATIC_TARGET}/static/{program}")), &tree.built(to))?;
     }
     Ok(())
 }

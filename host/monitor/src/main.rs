@@ -19,6 +19,10 @@ mod outside;
 /// The monitor's own failure, as opposed to an app's code.
 const FAILURE: u8 = 254;
 
+/// The C library of static programs asks the kernel for each few pages and gives them back.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {
         outside::say("this program is started by rkt");

@@ -4,12 +4,10 @@
 //! less time than starting rkt, of which it needs nothing. rkt never runs the engine.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
-
 /// The C library of static programs allocates slowly, and an engine that starts does little else.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-fn main() -> ExitCode {
+fn main() {
     rkt_planner::run_caged()
 }
