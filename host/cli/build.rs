@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
     let entry = |path: &Path| {
         let (code, component) = (path.as_os_str(), path.with_extension("wasm"));
         format!(
-            "BuiltIn {{ name: {}, code: include_bytes!({}), component: include_bytes!({}) }}",
+            "BuiltIn {{ name: {}, code: &Pages(*include_bytes!({})).0, component: include_bytes!({}) }}",
             text(path.file_stem()),
             text(Some(code)),
             text(Some(component.as_os_str()))
@@ -27,8 +27,20 @@ fn main() -> io::Result<()> {
     fs::write(out.join("flavors.rs"), table(&artifacts, entry))?;
 
     let grants = files(&manifest.join("defaults/plugins.d"), "toml")?;
-    let entry = |path: &Path| format!("({}, include_str!({}))", text(path.file_name()), text(Some(path.as_os_str())));
-    fs::write(out.join("grants.rs"), table(&grants, entry))
+    let entry = |path: &Path| format!("({}, include_str!({}))", text(path.file_stem()), text(Some(path.as_os_str())));
+    fs::write(out.join("grants.rs"), table(&grants, entry))?;
+
+    let flavors = manifest.join("defaults/stage1.toml");
+    println!("cargo::rerun-if-changed={}", flavors.display());
+    let default = default_flavor(&fs::read_to_string(flavors)?)?;
+    fs::write(out.join("default.rs"), format!("{default:?}\n"))
+}
+
+/// What `stage1.toml` says is the flavor of pods that name none.
+fn default_flavor(text: &str) -> io::Result<String> {
+    let table: toml::Table = text.parse().map_err(io::Error::other)?;
+    let default = table.get("default").and_then(toml::Value::as_str);
+    default.map(str::to_owned).ok_or_else(|| io::Error::other("stage1.toml names no default"))
 }
 
 fn table(paths: &[PathBuf], entry: impl Fn(&Path) -> String) -> String {

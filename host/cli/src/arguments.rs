@@ -65,6 +65,23 @@ pub(crate) struct Globals {
     pub(crate) trust_keys_from_https: bool,
 }
 
+impl Globals {
+    /// The directories of the operator's files, lowest first.
+    pub(crate) fn configuration(&self) -> Vec<PathBuf> {
+        [&self.system_config, &self.local_config].into_iter().chain(&self.user_config).cloned().collect()
+    }
+}
+
+/// A line that says `run`, without that word.
+#[derive(Debug, Parser)]
+#[command(name = "rkt", args_override_self = true)]
+pub(crate) struct RunLine {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
 /// Everything that rkt can be told to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -475,6 +492,11 @@ pub(crate) struct Doctor {
 /// The definition of all commands.
 pub(crate) fn definition() -> clap::Command {
     switches(Line::command())
+}
+
+/// The definition of `run` alone, which is made in a third of the time.
+pub(crate) fn run_definition() -> clap::Command {
+    switches(RunLine::command())
 }
 
 /// The definition of the flags that belong to an image.

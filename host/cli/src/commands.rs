@@ -7,6 +7,7 @@ use rkt_pod::{Pod, Pods};
 
 use crate::arguments::{Command, Globals, Image};
 use crate::invocation::Invocation;
+use crate::plugin::Early;
 use crate::report::{FAILURE, Failure, Report};
 
 mod cat_manifest;
@@ -36,7 +37,7 @@ pub(crate) struct Context {
 type Outcome = Result<ExitCode, Failure>;
 
 /// Does what was said.
-pub(crate) fn execute(invocation: Invocation) -> ExitCode {
+pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode {
     let Invocation { line, images, everywhere } = invocation;
     let debug = line.globals.debug;
     if debug {
@@ -44,7 +45,7 @@ pub(crate) fn execute(invocation: Invocation) -> ExitCode {
     }
     let context = Context { globals: line.globals, report: Report::new(name(&line.command), debug) };
     let outcome = match line.command {
-        Command::Run(run) => run::run(&context, &run, images, everywhere),
+        Command::Run(run) => run::run(&context, &run, images, everywhere, early),
         Command::Plan(plan) => plan::plan(&context, &plan, images, everywhere),
         Command::Replay(replay) => replay::replay(&context, &replay),
         Command::List(list) => list::list(&context, &list),

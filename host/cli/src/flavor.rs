@@ -13,10 +13,9 @@ use crate::plugin::{self, Found};
 use crate::report::Failure;
 
 /// The configuration that comes with rkt.
-const DEFAULTS: Defaults<'_> = Defaults {
+const DEFAULTS: Defaults = Defaults {
     grants: &include!(concat!(env!("OUT_DIR"), "/grants.rs")),
     flavors: include_str!("../defaults/stage1.toml"),
-    records: include_str!("../defaults/records.toml"),
 };
 
 /// A flavor with what policy says about it.
@@ -51,11 +50,14 @@ impl Flavor {
         self.found.plugin.name()
     }
 
-    /// Starts its process, which loads the plugin while other things are done.
-    pub(crate) fn start(self) -> Result<Started, Failure> {
+    /// Starts its process, which loads the plugin while other things are done, unless it was started `early`.
+    pub(crate) fn start(self, early: Option<Planner>) -> Result<Started, Failure> {
         let granted = self.granted()?;
         let plugin = &self.found.plugin;
-        let planner = Planner::start(&install::planner(plugin.trust())?, plugin, Limits::default())?;
+        let planner = match early.filter(|early| early.runs(plugin)) {
+            Some(planner) => planner,
+            None => Planner::start(&install::planner(plugin.trust())?, plugin, Limits::default())?,
+        };
         Ok(Started { flavor: self, planner, granted })
     }
 
@@ -113,28 +115,51 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// Sees to it that it can plan this pod again.
-    pub(crate) fn keep(&self, globals: &Globals) {
-        self.flavor.found.keep(globals);
-    }
-
     /// The root of the image that it came in.
     pub(crate) fn payload(&self) -> Option<PathBuf> {
         self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 
-    /// Has a pod planned, and judges the plan.
-    pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
+    /// Has a pod planned, while other things are done.
+    pub(crate) fn ask(self, pod: &rkt_plan::Pod) -> Result<Asked, Failure> {
         let Self { flavor, planner, granted } = self;
-        let planned = planner.plan(pod, &HostFacts).map_err(of_planner)?;
-        let proposal = Proposal {
-            plugin: flavor.found.identity(),
-            facts: planned.facts,
-            plan: planned.plan,
-            declared: flavor.found.plugin.permissions().clone(),
-            granted,
-        };
-        rkt_pod::judge(pod, proposal, waivers).map_err(|error| match &error {
+        Ok(Asked { flavor, plan: planner.ask(pod).map_err(of_planner)?, granted })
+    }
+}
+
+/// A flavor that was asked for a plan.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    flavor: Flavor,
+    plan: rkt_planner::Asked,
+    granted: Permissions,
+}
+
+impl Asked {
+    /// Sees to it that it can plan this pod again.
+    pub(crate) fn keep(&self, globals: &Globals) {
+        self.flavor.found.keep(globals);
+    }
+
+    /// Answers what its plugin has asked by now.
+    pub(crate) fn answer(&mut self) -> Result<(), Failure> {
+        self.plan.answer(&HostFacts).map_err(of_planner)
+    }
+
+    /// Takes the plan, and judges it for the pod that it was asked for.
+    pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
+        let Self { flavor, plan, granted } = self;
+        let judged = plan.judged(&HostFacts, |planned| {
+            let proposal = Proposal {
+                plugin: flavor.found.identity(),
+                facts: planned.facts,
+                plan: planned.plan,
+                declared: flavor.found.plugin.permissions().clone(),
+                granted,
+            };
+            rkt_pod::judge(pod, proposal, waivers)
+        });
+        judged.map_err(of_planner)?.map_err(|error| match &error {
             JudgeError::Refused { refusal, .. } => match flavor.hint(refusal) {
                 Some(hint) => Failure::from(error).hint(hint),
                 None => error.into(),
@@ -196,11 +221,9 @@ impl Facts for RecordedFacts<'_> {
     }
 }
 
-/// What the operator decided.
-pub(crate) fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
-    let directories: Vec<PathBuf> =
-        [&globals.system_config, &globals.local_config].into_iter().chain(&globals.user_config).cloned().collect();
-    Ok(Policy::read(&DEFAULTS, &directories, &globals.local_config)?)
+/// What the operator decided of plugins.
+fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
+    Ok(Policy::read(DEFAULTS, &globals.configuration(), &globals.local_config)?)
 }
 
 /// The flavor that a name stands for. The files of rkt 1's flavors stand for ours wherever they were.
@@ -209,5 +232,20 @@ fn meant<'a>(policy: &'a Policy, name: &'a str) -> &'a str {
     match policy.flavor(name) {
         same if same == name && policy.flavor(file) != file => policy.flavor(file),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rkt_plan::Grant;
+
+    use super::*;
+
+    #[test]
+    fn each_grant_that_comes_with_rkt_is_for_the_plugin_that_its_file_is_named_after() {
+        assert!(!DEFAULTS.grants.is_empty());
+        for (name, text) in DEFAULTS.grants {
+            assert_eq!(Grant::from_toml(text).unwrap().plugin, *name);
+        }
     }
 }

@@ -6,8 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as Definition, FromArgMatches as _};
 use rkt_appc::Mount;
 
-use crate::arguments::{self, AppFlags, Line};
-use crate::images::{self, Flags, GrammarError};
+use crate::arguments::{self, AppFlags, Command, Line, RunLine};
+use crate::images::{self, Flags, GrammarError, Walked};
 use crate::later;
 
 /// A command with its flags, and its images where it takes any.
@@ -43,6 +43,29 @@ pub(crate) enum Stop {
 
 /// Understands the words after the program's name.
 pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
+    match understand_run(words) {
+        Some(invocation) => Ok(invocation),
+        None => understand_any(words),
+    }
+}
+
+/// Understands `rkt run` in which nothing is wrong and no help is asked for, without the definitions of all
+/// other commands: making those takes longer than much of what follows.
+fn understand_run(words: &[OsString]) -> Option<Invocation> {
+    let mut definition = arguments::run_definition();
+    let found = find_command(&definition, words).filter(|found| found.command == "run")?;
+    let mut of_images = arguments::app_definition();
+    let flags = Flags::new(&definition, &definition, Some(&of_images));
+    let rest: Vec<OsString> = found.before.iter().chain(found.after).cloned().collect();
+    let walked = images::walk(&rest, &flags).ok()?;
+    let line = [OsString::from("rkt")].into_iter().chain(walked.pod.iter().cloned());
+    let matches = definition.try_get_matches_from_mut(line).ok()?;
+    let RunLine { globals, run } = RunLine::from_arg_matches(&matches).ok()?;
+    let line = Line { globals, command: Command::Run(run) };
+    of_walked(line, walked, "run", &mut of_images).ok()
+}
+
+fn understand_any(words: &[OsString]) -> Result<Invocation, Stop> {
     // Not built as a whole: clap builds what it needs when it parses, and the rest takes longer than
     // most commands.
     let definition = arguments::definition();
@@ -57,15 +80,15 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
         command: name.clone(),
         message: format!("{context}{error}"),
     };
+    let mut of_images = arguments::app_definition();
     let (rest, walked) = match name.as_str() {
         "run" | "plan" | "fetch" => {
-            let of_images = arguments::app_definition();
             let flags = Flags::new(&definition, command, (name != "fetch").then_some(&of_images));
             let context = if name == "fetch" { "unable to parse arguments: " } else { ARGUMENTS };
             let walked = images::walk(&rest, &flags).map_err(|error| bad(&error, context))?;
             (walked.pod.clone(), walked)
         }
-        _ => (rest, images::Walked::default()),
+        _ => (rest, Walked::default()),
     };
     if name == "fetch" && walked.images.iter().any(|image| image.arguments.is_some()) {
         let message = "unable to parse arguments: app arguments unsupported".to_owned();
@@ -74,9 +97,14 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
     let all = [OsString::from("rkt")].into_iter().chain(path.iter().map(OsString::from)).chain(rest);
     let line = definition.try_get_matches_from(all).and_then(|matches| Line::from_arg_matches(&matches));
     let line = line.map_err(|error| stop(&error, &path))?;
-    let everywhere = app_flags(&walked.everywhere, &name)?.mount;
+    of_walked(line, walked, &name, &mut of_images)
+}
+
+/// A line with its images and their flags, which `of_images` defines.
+fn of_walked(line: Line, walked: Walked, command: &str, of_images: &mut Definition) -> Result<Invocation, Stop> {
+    let everywhere = app_flags(&walked.everywhere, command, of_images)?.mount;
     let images = walked.images.into_iter().map(|image| {
-        let flags = app_flags(&image.flags, &name)?;
+        let flags = app_flags(&image.flags, command, of_images)?;
         Ok(ImageArguments { image: image.image, flags, arguments: image.arguments.unwrap_or_default() })
     });
     Ok(Invocation { line, images: images.collect::<Result<_, Stop>>()?, everywhere })
@@ -85,9 +113,9 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
 /// What scripts see before mistakes in images and their flags.
 const ARGUMENTS: &str = "error parsing app image arguments: ";
 
-fn app_flags(words: &[OsString], command: &str) -> Result<AppFlags, Stop> {
-    let definition = arguments::app_definition();
-    let parsed = definition.try_get_matches_from(words).and_then(|matches| AppFlags::from_arg_matches(&matches));
+fn app_flags(words: &[OsString], command: &str, definition: &mut Definition) -> Result<AppFlags, Stop> {
+    let matches = definition.try_get_matches_from_mut(words);
+    let parsed = matches.and_then(|matches| AppFlags::from_arg_matches(&matches));
     parsed
         .map_err(|error| Stop::Bad { command: command.to_owned(), message: format!("{ARGUMENTS}{}", message(&error)) })
 }
@@ -319,6 +347,27 @@ mod tests {
         let inner = definition.get_subcommands().flat_map(Definition::get_subcommands);
         for command in definition.get_subcommands().chain(inner) {
             assert!(NAMES.contains(&command.get_name()), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn run_by_its_own_definition_means_what_it_means_among_all_commands() {
+        let lines = [
+            "run a.aci",
+            "--debug --dir=/d run --stage1=fly a.aci --user=1 --memory=1G -- x -y --- b.aci --exec /c",
+            "run --mount volume=v,target=/d --volume v,kind=empty --hostname=h --set-env A=1 a.aci --name=n",
+            "run --uuid-file-save=/u --insecure-options=image --net=host --strict a.aci b.aci",
+        ];
+        for line in lines {
+            let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+            let alone = understand_run(&words).unwrap_or_else(|| panic!("{line}: not understood alone"));
+            let among_all = understand_any(&words).unwrap();
+            assert_eq!(format!("{alone:?}"), format!("{among_all:?}"), "{line}");
+        }
+        for line in ["run", "r a.aci", "run --help", "run a.aci --memory=x", "list"] {
+            let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+            let alone = understand_run(&words).map(|invocation| format!("{invocation:?}"));
+            assert!(alone.is_none_or(|alone| alone == format!("{:?}", understand_any(&words).unwrap())), "{line}");
         }
     }
 

@@ -28,10 +28,15 @@ use std::process::ExitCode;
 use invocation::Stop;
 use report::{FAILURE, Report, print, say};
 
+/// The C library of static programs allocates slowly, and most commands do little else.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let early = plugin::start_early(&words);
     match invocation::understand(&words) {
-        Ok(invocation) => commands::execute(invocation),
+        Ok(invocation) => commands::execute(invocation, early),
         Err(stop) => stopped(&stop),
     }
 }

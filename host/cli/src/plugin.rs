@@ -1,11 +1,14 @@
 //! From a name to a plugin: one that comes with rkt, one in a file or an image, or one that was kept for
 //! the records that name it. What policy says about it is not known here.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rkt_image::{Image, Reference, ReferenceError, Store, StoreError};
-use rkt_planner::{InstallError, Kept, Plugin};
+use rkt_plan::Trust;
+use rkt_planner::{InstallError, Kept, Limits, Planner, Plugin};
 use rkt_pod::{PluginIdentity, PluginImage};
 
 use crate::arguments::Globals;
@@ -22,13 +25,43 @@ struct BuiltIn {
     component: &'static [u8],
 }
 
+/// Bytes that begin a page of the program's file, so that what is among them can be mapped from there.
+#[repr(align(4096))]
+struct Pages<const LENGTH: usize>([u8; LENGTH]);
+
 impl BuiltIn {
     fn find(name: &str) -> Option<&'static Self> {
         BUILT_IN.iter().find(|known| known.name == name)
     }
 }
 
+/// The one that pods get that name none, unless the operator says otherwise.
+const DEFAULT: &str = include!(concat!(env!("OUT_DIR"), "/default.rs"));
+
 const BUILT_IN: &[BuiltIn] = &include!(concat!(env!("OUT_DIR"), "/flavors.rs"));
+
+/// A process that was started before it was known whether it is wanted.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) planner: Planner,
+    /// How long that took.
+    pub(crate) took: Duration,
+}
+
+/// Starts the process of the one that `rkt run` seems to mean, before the line is understood and policy
+/// read: what it does until it is asked, in its cage, takes longer than that. None where none of them seems
+/// to be meant or something is wrong: then it is started when the plugin is known, and that is said.
+pub(crate) fn start_early(words: &[OsString]) -> Option<Early> {
+    if !words.iter().any(|word| word == "run") {
+        return None;
+    }
+    let begun = Instant::now();
+    let named = words.iter().rev().find_map(|word| word.to_str()?.strip_prefix("--stage1="));
+    let flavor = BuiltIn::find(named.unwrap_or(DEFAULT))?;
+    let plugin = Plugin::embedded(flavor.name, flavor.code).ok()?;
+    let planner = Planner::start(&install::planner(Trust::Wasm).ok()?, &plugin, Limits::default()).ok()?;
+    Some(Early { planner, took: begun.elapsed() })
+}
 
 /// A plugin, and the image that it came in.
 #[derive(Debug)]

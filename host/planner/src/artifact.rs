@@ -4,8 +4,8 @@
 //! ```text
 //! bytes 0..8      "rktplug" and the version of this format
 //! bytes 8..12     the length of the header, little endian
-//! then            the header, JSON
-//! then            the code, to the end
+//! then            the header, JSON, and zeros up to the next page
+//! then            the code, to the end: it begins a page, so that it can be mapped as it lies
 //! ```
 //!
 //! Only the compiler program writes this, and it is believed because of where it lies: in rkt itself,
@@ -20,6 +20,11 @@ use sha2::{Digest as _, Sha256};
 use crate::engine;
 
 const MAGIC: &[u8; 8] = b"rktplug\x01";
+
+/// A page, on nearly all hosts. Where pages are larger, code is copied to be mapped.
+const PAGE: usize = 4096;
+
+const BEFORE_HEADER: usize = MAGIC.len() + size_of::<u32>();
 
 /// What compiled code was made from, and for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +61,8 @@ impl<'a> Artifact<'a> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(ArtifactError::Format)?;
         let (length, rest) = rest.split_first_chunk().ok_or(ArtifactError::Format)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| ArtifactError::Format)?;
-        let (header, code) = rest.split_at_checked(length).ok_or(ArtifactError::Format)?;
+        let header = rest.get(..length).ok_or(ArtifactError::Format)?;
+        let code = bytes.get((BEFORE_HEADER + length).next_multiple_of(PAGE)..).ok_or(ArtifactError::Format)?;
         let header: Header = serde_json::from_slice(header).map_err(ArtifactError::Header)?;
         if header.engine != engine::id() {
             return Err(ArtifactError::Engine { made_for: header.engine, this: engine::id() });
@@ -81,7 +87,10 @@ impl<'a> Artifact<'a> {
         let header = serde_json::to_vec(&self.header).expect("a header is plain data");
         let length =
             u32::try_from(header.len()).expect("a component is smaller than 4 GiB, and so is what it declares");
-        [MAGIC, &length.to_le_bytes()[..], &header, self.code].concat()
+        let mut bytes = [MAGIC, &length.to_le_bytes()[..], &header].concat();
+        bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+        bytes.extend_from_slice(self.code);
+        bytes
     }
 }
 

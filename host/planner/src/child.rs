@@ -4,7 +4,6 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::process::ExitCode;
 
 use rkt_sys::process;
 use serde::de::DeserializeOwned;
@@ -20,8 +19,8 @@ use crate::run::Ready;
 ///
 /// It speaks with the process that started it ([`Planner`](crate::Planner)) and does nothing that a
 /// person would see; the exit code is zero if and only if a reply was sent.
-pub fn run_caged() -> ExitCode {
-    ExitCode::from(send(component().unwrap_or_else(LastReply::Failed)))
+pub fn run_caged() -> ! {
+    leave(component().unwrap_or_else(LastReply::Failed))
 }
 
 /// As [`run_caged`], for native code.
@@ -30,9 +29,9 @@ pub fn run_native_caged() -> ! {
 }
 
 fn component() -> Result<LastReply, Failure> {
-    let code = Code::map(rustix::stdio::stdout()).map_err(|cause| Failure::Load { why: cause.to_string() })?;
+    let Start { limits, part } = receive()?;
+    let code = Code::map(rustix::stdio::stdout(), part).map_err(|cause| Failure::Load { why: cause.to_string() })?;
     enter(Cage::PLANNER)?;
-    let Start(limits) = receive()?;
     let plugin = Ready::new(code, limits, Box::new(ask))?;
     let Request(pod) = receive()?;
     plugin.plan(pod)
@@ -40,7 +39,7 @@ fn component() -> Result<LastReply, Failure> {
 
 fn native() -> Result<LastReply, Failure> {
     enter(Cage::NATIVE_PLANNER)?;
-    let Start(limits) = receive()?;
+    let Start { limits, .. } = receive()?;
     // What the library does on being loaded it does in the cage.
     let stage1 = load::library(rustix::stdio::stdout())?;
     let Request(pod) = receive()?;
@@ -56,7 +55,8 @@ fn send(reply: LastReply) -> u8 {
     message::write(Descriptor(rustix::stdio::stdin()), &Reply::Last(reply)).is_err().into()
 }
 
-/// Sends the reply and ends at once. Whatever native code left behind to be run at the end is not.
+/// Sends the reply and ends at once: rkt waits for the end. Whatever native code left behind to be run
+/// then is not.
 pub(crate) fn leave(reply: LastReply) -> ! {
     process::leave(send(reply))
 }

@@ -40,7 +40,8 @@ pub fn config() -> Config {
 /// Names this engine with these settings, for compiled code to say what it was made for: version,
 /// processor, and a hash of this file.
 pub fn id() -> String {
-    format!("wasmtime-{VERSION}-{}-{:016x}", std::env::consts::ARCH, fnv1a(include_bytes!("engine.rs")))
+    const SETTINGS: u64 = fnv1a(include_bytes!("engine.rs"));
+    format!("wasmtime-{VERSION}-{}-{SETTINGS:016x}", std::env::consts::ARCH)
 }
 
 /// FNV-1a, 64 bits: enough to tell one version of a file from another.

@@ -36,6 +36,6 @@ pub use failure::Failure;
 pub use install::{InstallError, install, reinstall};
 pub use kept::Kept;
 pub use limits::Limits;
-pub use planner::{Facts, Planned, Planner};
+pub use planner::{Asked, Facts, Planned, Planner};
 pub use plugin::{MAX_COMPONENT, Plugin, PluginError};
 pub use refusal::{CONTRACT, PACKAGE, Refusal};

@@ -21,27 +21,28 @@ use wasmtime::{Config, CustomCodeMemory, Engine};
 
 use crate::contract::table::{ENTRY, Stage1};
 use crate::failure::Failure;
+use crate::message::Part;
 
 /// Compiled code in memory that is executable, never writable, and stays until the process ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Code(&'static [u8]);
 
 impl Code {
-    /// Maps the code in a memory file.
+    /// Maps code: part of the file of the program that started this one, or all of a memory file.
     ///
     /// # Errors
-    /// The file could still be changed by someone, is empty, or cannot be mapped.
-    pub(crate) fn map(file: BorrowedFd<'_>) -> io::Result<Self> {
-        let sealed = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
-        let length = usize::try_from(fstat(file)?.st_size).map_err(io::Error::other)?;
-        if !fcntl_get_seals(file)?.contains(sealed) || length == 0 {
+    /// The memory file could still be changed by someone, the code is empty or cannot be mapped.
+    pub(crate) fn map(file: BorrowedFd<'_>, part: Option<Part>) -> io::Result<Self> {
+        let Part { offset, length } = part.map_or_else(|| all_of(file), Ok)?;
+        if length == 0 {
             return Err(Errno::INVAL.into());
         }
+        let (may, private) = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
         // SAFETY: the kernel chooses a place where nothing is; the mapping is never undone.
-        let start =
-            unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE, file, 0) }?;
+        let start = unsafe { mmap(ptr::null_mut(), length, may, private, file, offset) }?;
         // SAFETY: the mapping is `length` bytes, readable, and stays for ever. Its bytes do not change:
-        // we have not mapped it writable, and the file is sealed against writing and shrinking.
+        // we have not mapped it writable, and the file is sealed against writing and shrinking, or is
+        // that of a running program, which the kernel lets nobody write to.
         Ok(Self(unsafe { std::slice::from_raw_parts(start.cast(), length) }))
     }
 
@@ -57,6 +58,14 @@ impl Code {
         // owner can write, with its digest checked; see `artifact`. It runs caged whatever it does.
         unsafe { Component::deserialize_raw(engine, NonNull::from(self.0)) }
     }
+}
+
+fn all_of(file: BorrowedFd<'_>) -> io::Result<Part> {
+    let sealed = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
+    if !fcntl_get_seals(file)?.contains(sealed) {
+        return Err(Errno::INVAL.into());
+    }
+    Ok(Part { offset: 0, length: usize::try_from(fstat(file)?.st_size).map_err(io::Error::other)? })
 }
 
 /// Tells the engine that code needs not be made executable: it is.

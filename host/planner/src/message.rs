@@ -18,7 +18,18 @@ pub(crate) const LONGEST_REQUEST: usize = 64 << 20;
 
 /// To the planner, first of all.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Start(pub(crate) Limits);
+pub(crate) struct Start {
+    pub(crate) limits: Limits,
+    /// Where in its file the plugin's code is; none: it is all of a memory file.
+    pub(crate) part: Option<Part>,
+}
+
+/// A part of a file, in bytes from its start.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+}
 
 /// To the planner, once it is known which pod is to be planned.
 #[derive(Debug, Serialize, Deserialize)]

@@ -69,6 +69,14 @@ impl Plugin {
     pub(crate) fn code(&self) -> &[u8] {
         &self.code
     }
+
+    /// The code, where it is a component's and part of the program.
+    pub(crate) fn embedded_code(&self) -> Option<&'static [u8]> {
+        match self.code {
+            Cow::Borrowed(code) if self.trust() == Trust::Wasm => Some(code),
+            _ => None,
+        }
+    }
 }
 
 /// Why an artifact is no plugin.

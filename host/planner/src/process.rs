@@ -1,16 +1,19 @@
 //! A process that is not trusted: started with nothing, spoken to until a point in time, and always
 //! seen to its end.
 
+use std::ffi::CString;
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rkt_sys::pidfd::{Exit, PidFd};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal};
+use rkt_sys::spawn;
+use rustix::process::Signal;
 
 use crate::error::End;
 
@@ -25,10 +28,10 @@ impl Process {
     /// Starts a program without arguments and environment, with these two descriptors, and no other
     /// but one for errors that leads nowhere.
     pub(crate) fn start(program: &Path, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
-        let child = Command::new(program).env_clear().stdin(input).stdout(output).stderr(Stdio::null()).spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a pid");
-        // Not waited for yet, so the pid is still the child's.
-        Ok(Self { child: Some(PidFd::open(pid)?) })
+        let program = CString::new(program.as_os_str().as_bytes())?;
+        let null = OpenOptions::new().write(true).open("/dev/null")?;
+        let child = spawn::program(&program, [input.as_fd(), output.as_fd(), null.as_fd()])?;
+        Ok(Self { child: Some(child.process) })
     }
 
     /// How the process ended; where it does not end in time, it is killed.

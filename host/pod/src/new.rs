@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
@@ -18,7 +19,7 @@ use rkt_sys::{memfd, remove, socket};
 use rustix::fs::{Gid, Mode, Uid};
 
 use crate::files;
-use crate::pod::{STATUS_DIRECTORY, image_manifest_path};
+use crate::pod::image_manifest_path;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
 use crate::resolve::{ResolvedImage, ResolvedPod};
@@ -48,6 +49,15 @@ pub struct Monitor {
     pub debug: bool,
 }
 
+/// What of a pod is there before its plan is.
+#[derive(Debug)]
+pub struct Written {
+    /// Where the plan's places are going to be.
+    pub places: Places,
+    /// Listens; nobody is answered before the pod runs.
+    control: UnixListener,
+}
+
 impl NewPod {
     pub(crate) fn create(pods: &Pods, uuid: Uuid) -> rkt_sys::Result<Self> {
         let path = pods.path(uuid, Stage::Embryo);
@@ -67,29 +77,37 @@ impl NewPod {
         self.uuid
     }
 
-    /// Writes what the pod is made of, and makes the directories that it needs. `payload` is the root of
-    /// the image that its flavor came in.
+    /// Writes what the pod is made of.
+    ///
+    /// # Errors
+    /// Where something cannot be written.
+    pub fn write_manifests(&self, pod: &ResolvedPod) -> Result<(), NewPodError> {
+        self.manifests(pod).map_err(|cause| NewPodError::Write { uuid: self.uuid, cause })
+    }
+
+    /// Makes the directories that its apps' roots and its volumes need, and listens for its clients.
+    /// `payload` is the root of the image that its flavor came in.
     ///
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
-    pub fn write(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Places, NewPodError> {
+    pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
-        self.write_manifests(pod).map_err(failed)?;
-        for directory in ["stage1", "stage1/rootfs", "stage1/rootfs/rkt", STATUS_DIRECTORY, "empty", "overlay"] {
-            files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
-        }
+        files::make_directory(&self.directory, "overlay", 0o750).map_err(failed)?;
         let mut roots = BTreeMap::new();
         for (app, image) in &pod.images {
             roots.insert(app.to_string(), self.root(app, image).map_err(failed)?);
         }
         let volumes = self.volumes(pod.manifest.volumes())?;
-        Ok(Places { roots, volumes, empty: self.home().join("empty"), payload, artifacts: Vec::new() })
+        let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
+            .map_err(|cause| NewPodError::Socket { uuid: self.uuid, cause })?;
+        let empty = self.home().join("empty");
+        Ok(Written { places: Places { roots, volumes, empty, payload, artifacts: Vec::new() }, control })
     }
 
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and
     /// then nothing of the pod is left.
-    pub fn start(mut self, pod: ResolvedPod, places: Places, verdict: Verdict, monitor: &Monitor) -> NewPodError {
-        match self.ready(pod, places, verdict, monitor) {
+    pub fn start(mut self, pod: ResolvedPod, written: Written, verdict: Verdict, monitor: &Monitor) -> NewPodError {
+        match self.ready(pod, written, verdict, monitor) {
             // The lock goes with the descriptor: the pod is removed before it is given up.
             Ok(start) => NewPodError::Monitor(rkt_monitor::start::exec(&start)),
             Err(error) => error,
@@ -99,7 +117,7 @@ impl NewPod {
     fn ready(
         &mut self,
         pod: ResolvedPod,
-        places: Places,
+        written: Written,
         verdict: Verdict,
         monitor: &Monitor,
     ) -> Result<Start, NewPodError> {
@@ -108,15 +126,13 @@ impl NewPod {
         let Verdict { proposal, plan } = verdict;
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
-        let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
-            .map_err(|cause| NewPodError::Socket { uuid, cause })?;
         let launch = Launch {
             pod: record.pod,
             plan: record.proposal.plan,
             declared: record.proposal.declared,
             granted: record.proposal.granted,
             plugin: record.proposal.plugin.name,
-            places,
+            places: written.places,
             commands: pod.commands,
         };
         let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
@@ -124,10 +140,16 @@ impl NewPod {
         self.pods.make_stage(Stage::Run).map_err(NewPodError::Directory)?;
         self.move_to(Stage::Run).map_err(failed)?;
         let pod = self.directory.try_clone().map_err(failed)?;
-        Ok(Start { program: monitor.program.clone(), launch, pod, control: control.into(), debug: monitor.debug })
+        Ok(Start {
+            program: monitor.program.clone(),
+            launch,
+            pod,
+            control: written.control.into(),
+            debug: monitor.debug,
+        })
     }
 
-    fn write_manifests(&self, pod: &ResolvedPod) -> io::Result<()> {
+    fn manifests(&self, pod: &ResolvedPod) -> io::Result<()> {
         files::write(&self.directory, "pod", 0o640, pod.manifest.to_json().as_bytes())?;
         files::write(&self.directory, "pod-created", 0o640, b"")?;
         files::make_directory(&self.directory, "appsinfo", 0o750)?;

@@ -153,7 +153,8 @@ fn what_a_pod_needs_is_made_with_the_modes_that_apps_see() {
     fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o1751)).unwrap();
     let new = data.pods.create().unwrap();
     let pod = resolved(new.uuid(), tree.path(), r#"[{"name":"data","kind":"empty","mode":"1777","uid":5,"gid":6}]"#);
-    let places = new.write(&pod, None).unwrap();
+    new.write_manifests(&pod).unwrap();
+    let places = new.make_places(&pod, None).unwrap().places;
 
     // The launch names what will be in `run`; until then it is in `prepare`.
     let prepared = data.path("prepare", &new.uuid().to_string());
@@ -163,7 +164,6 @@ fn what_a_pod_needs_is_made_with_the_modes_that_apps_see() {
     assert_eq!(fs::metadata(now(&places.roots["app"].work)).unwrap().mode() & 0o777, 0o750);
     let volume = fs::metadata(now(&places.volumes["data"])).unwrap();
     assert_eq!((volume.mode() & 0o7777, volume.uid(), volume.gid()), (0o1777, 5, 6));
-    assert!(now(&places.empty).is_dir());
     assert_eq!(fs::metadata(prepared.join("pod")).unwrap().mode() & 0o777, 0o640);
     let found = data.pods.get(new.uuid()).unwrap().unwrap();
     assert_eq!(found.manifest().unwrap(), pod.manifest);
@@ -180,10 +180,10 @@ fn a_host_volume_is_where_its_links_lead_and_must_be_there() {
     let volume =
         |name: &str| format!(r#"[{{"name":"data","kind":"host","source":"{}/{name}"}}]"#, tree.path().display());
     let new = data.pods.create().unwrap();
-    let places = new.write(&resolved(new.uuid(), tree.path(), &volume("link")), None).unwrap();
+    let places = new.make_places(&resolved(new.uuid(), tree.path(), &volume("link")), None).unwrap().places;
     assert_eq!(places.volumes["data"], tree.path().join("real").canonicalize().unwrap());
     let new = data.pods.create().unwrap();
-    let error = new.write(&resolved(new.uuid(), tree.path(), &volume("none")), None).unwrap_err();
+    let error = new.make_places(&resolved(new.uuid(), tree.path(), &volume("none")), None).unwrap_err();
     assert!(error.to_string().ends_with("/none\" of volume \"data\""), "{error}");
 }
 
@@ -193,11 +193,11 @@ fn a_pod_that_cannot_be_started_leaves_nothing() {
     let tree = tempfile::tempdir().unwrap();
     let new = data.pods.create().unwrap();
     let pod = resolved(new.uuid(), tree.path(), "[]");
-    let places = new.write(&pod, None).unwrap();
+    let written = new.make_places(&pod, None).unwrap();
     let verdict = judge(&pod.view, proposal(), Waivers::Told).unwrap();
     assert_eq!(verdict.waived().count(), 1);
     let monitor = Monitor { program: data.directory.path().join("missing"), debug: false };
-    let error = new.start(pod, places, verdict, &monitor);
+    let error = new.start(pod, written, verdict, &monitor);
     assert!(error.to_string().contains("missing"), "{error}");
     assert_eq!(data.states(), []);
 }

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod own_file;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -1,9 +1,10 @@
 //! Making a process: `clone3(2)` with namespaces, a pidfd and a cgroup from the first instant.
 //!
 //! What the child does is a closure of the caller's. Namespaces, pidfd and cgroup come with the one
-//! call; all else the child does itself.
+//! call; all else the child does itself. A child that only becomes a program has a way of its own.
 #![allow(unsafe_code, reason = "clone3(2)")]
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use rustix::process::Pid;
@@ -17,6 +18,9 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The exit code of a program of Rust's that panicked.
 const PANICKED: i32 = 101;
+
+/// The exit code of a process that could not become its program, as shells have it.
+pub const NO_PROGRAM: u8 = 127;
 
 /// What a new process is born with.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,19 +56,20 @@ impl Spawn<'_> {
     /// namespace.
     pub fn run(self, body: impl FnOnce() -> i32) -> Result<Child> {
         check_single_thread()?;
-        let mut pidfd: libc::c_int = -1;
-        let pid = self.clone3(&mut pidfd)?;
-        let Some(pid) = Pid::from_raw(pid) else {
-            child_main(body);
-        };
-        // SAFETY: the kernel stored a new descriptor there before it returned in the parent; it is
-        // close-on-exec and nobody else knows its number.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        Ok(Child { pid, process: PidFd::from_fd(pidfd) })
+        // SAFETY: there is one thread, so no lock in the child's copy is held by one that is not there.
+        match unsafe { self.clone3() }? {
+            Some(child) => Ok(child),
+            None => child_main(body),
+        }
     }
 
-    /// 0 in the child; in the parent, the child's pid.
-    fn clone3(self, pidfd: &mut libc::c_int) -> Result<i32> {
+    /// None in the child.
+    ///
+    /// # Safety
+    /// Where the process has other threads, the child may only do what a signal handler may
+    /// (`signal-safety(7)`).
+    unsafe fn clone3(self) -> Result<Option<Child>> {
+        let mut pidfd: libc::c_int = -1;
         let mut flags = u64::from(self.namespaces.bits()) | libc::CLONE_PIDFD as u64;
         let mut cgroup = 0;
         if let Some(directory) = self.cgroup {
@@ -74,21 +79,59 @@ impl Spawn<'_> {
         // SAFETY: all zero is a valid `clone_args`: each field is a number that may be absent.
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
         arguments.flags = flags;
-        arguments.pidfd = std::ptr::from_mut(pidfd) as u64;
+        arguments.pidfd = &raw mut pidfd as u64;
         arguments.exit_signal = libc::SIGCHLD as u64;
         arguments.cgroup = cgroup;
         // SAFETY: without CLONE_VM and with no stack given this is fork(2): the child goes on in a
-        // copy of this stack. The process has one thread (checked by the caller), so no lock in the
-        // copy is held by a thread that is not there. `arguments` and `pidfd` outlive the call.
+        // copy of this stack, as the caller answers for. `arguments` and `pidfd` outlive the call.
         let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
-        i32::try_from(pid).ok().filter(|pid| *pid >= 0).ok_or_else(|| {
-            let object = if self.namespaces.is_empty() {
-                "a process".to_owned()
-            } else {
-                format!("a process with new namespaces {}", self.namespaces)
-            };
-            Error::new("clone3", object, std::io::Error::last_os_error())
-        })
+        if pid < 0 {
+            return Err(self.failed());
+        }
+        Ok(i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| {
+            // SAFETY: the kernel stored a new descriptor there before it returned in the parent; it is
+            // close-on-exec and nobody else knows its number.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Child { pid, process: PidFd::from_fd(pidfd) }
+        }))
+    }
+
+    fn failed(self) -> Error {
+        let cause = std::io::Error::last_os_error();
+        let object = if self.namespaces.is_empty() {
+            "a process".to_owned()
+        } else {
+            format!("a process with new namespaces {}", self.namespaces)
+        };
+        Error::new("clone3", object, cause)
+    }
+}
+
+/// Starts a program with these descriptors, each above 2, as 0, 1 and 2 and no others, no environment and no
+/// arguments but its name. Does not wait until it runs: where it cannot, it ends with [`NO_PROGRAM`].
+///
+/// (`posix_spawn(3)` keeps the caller waiting until then, which takes longer than making the process.)
+///
+/// # Errors
+/// Where the kernel refuses another process.
+pub fn program(path: &CStr, stdio: [BorrowedFd<'_>; 3]) -> Result<Child> {
+    let arguments = [path.as_ptr(), std::ptr::null()];
+    let environment = [std::ptr::null()];
+    // SAFETY: the child makes system calls and nothing else.
+    if let Some(child) = unsafe { Spawn::default().clone3() }? {
+        return Ok(child);
+    }
+    // SAFETY: numbers, a path that ends in NUL, and arrays of such that end in a null pointer; all of them
+    // the child's own copies.
+    unsafe {
+        for (number, file) in (0..).zip(stdio) {
+            if libc::dup2(file.as_raw_fd(), number) < 0 {
+                libc::_exit(NO_PROGRAM.into());
+            }
+        }
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
+        libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+        libc::_exit(NO_PROGRAM.into())
     }
 }
 
@@ -114,6 +157,9 @@ fn check_single_thread() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+
     use rustix::io::Errno;
 
     use super::*;
@@ -151,6 +197,25 @@ mod tests {
             child.process.signal(rustix::process::Signal::KILL).unwrap();
             assert_eq!(child.process.wait().unwrap(), Exit::Signal(libc::SIGKILL));
         });
+    }
+
+    #[test]
+    fn a_program_gets_three_descriptors_and_nothing_else_from_a_process_with_threads() {
+        let (ours, theirs) = crate::socket::pair().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let child = program(c"/usr/bin/env", [null.as_fd(), theirs.as_fd(), theirs.as_fd()]).unwrap();
+        drop(theirs);
+        assert_eq!(child.process.wait().unwrap(), Exit::Code(0));
+        let mut said = String::new();
+        std::fs::File::from(ours).read_to_string(&mut said).unwrap();
+        assert_eq!(said, "", "no environment");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_ends_as_one() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let child = program(c"/no/such/program", [null.as_fd(); 3]).unwrap();
+        assert_eq!(child.process.wait().unwrap(), Exit::Code(NO_PROGRAM.into()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
     let other = plan.diff.as_deref().map(|name| Other::find(context, name)).transpose()?;
     let flavor = Flavor::find(&context.globals, plan.pod.flavor().as_deref())?;
     let name = flavor.name().to_owned();
-    let flavor = flavor.start()?;
+    let flavor = flavor.start(None)?;
     let mut apps = Vec::new();
     for words in images {
         apps.push((look_at(context, &words.image)?, words.flags, words.arguments));
@@ -31,7 +31,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
     let request = request::pod(&plan.pod, &context.globals.insecure_options, everywhere, apps)?;
     let uuid = other.as_ref().map_or(Uuid::NIL, Other::uuid);
     let pod = rkt_pod::resolve(uuid, request, Origin::CommandLine)?;
-    let verdict = flavor.verdict(&pod.view, run::waivers(&plan.pod))?;
+    let verdict = flavor.ask(&pod.view)?.verdict(&pod.view, run::waivers(&plan.pod))?;
     run::check_network(&plan.pod, &verdict)?;
     let format = plan.output.format;
     print(&match other {
@@ -87,7 +87,7 @@ impl Other {
         match self {
             Self::Flavor(flavor) => {
                 let name = flavor.name().to_owned();
-                let verdict = flavor.start()?.verdict(&pod.view, rkt_pod::Waivers::Told)?;
+                let verdict = flavor.start(None)?.ask(&pod.view)?.verdict(&pod.view, rkt_pod::Waivers::Told)?;
                 Ok((verdict.plan().clone(), name))
             }
             Self::Pod(uuid, record) => Ok((record.plan()?, format!("pod {uuid}"))),

@@ -11,26 +11,41 @@ use rkt_pod::{AppImage, Monitor, NewPod, Verdict, Waivers};
 
 use super::{Context, Outcome, as_root};
 use crate::arguments::{PodFlags, Run};
+use crate::debug::Steps;
 use crate::escape::cell;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
+use crate::plugin::Early;
 use crate::report::{Failure, plainly};
 use crate::values::Network;
 use crate::{install, request};
 
-pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
+pub(super) fn run(
+    context: &Context,
+    run: &Run,
+    images: Vec<ImageArguments>,
+    everywhere: Vec<Mount>,
+    early: Option<Early>,
+) -> Outcome {
     as_root()?;
     if images.is_empty() {
         return Err(Failure::said("must provide at least one image or specify the pod manifest"));
     }
+    let mut steps = Steps::new(&context.report);
+    if let Some(early) = &early {
+        steps.took("start a plugin's process", early.took);
+    }
     let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
     // Its process loads the plugin while images are looked up.
-    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?.start()?;
+    let flavor =
+        Flavor::find(&context.globals, run.pod.flavor().as_deref())?.start(early.map(|early| early.planner))?;
+    steps.done("find the plugin");
     let mut apps = Vec::new();
     for words in images {
         let image = resolve(context, &words.image)?;
         apps.push((AppImage::stored(&image)?, words.flags, words.arguments));
     }
+    steps.done("find the images");
     let request = request::pod(&run.pod, &context.globals.insecure_options, everywhere, apps)?;
 
     let new = context.pods().create()?;
@@ -41,12 +56,21 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
     for warning in &pod.warnings {
         context.report.line(&warning.to_string());
     }
-    let places = new.write(&pod, flavor.payload())?;
+    steps.done("make the pod's directory");
+    let payload = flavor.payload();
+    // The plugin plans while the pod's directory is filled.
+    let mut flavor = flavor.ask(&pod.view)?;
+    steps.done("ask the plugin for a plan");
+    new.write_manifests(&pod)?;
+    flavor.answer()?;
+    let written = new.make_places(&pod, payload)?;
     flavor.keep(&context.globals);
+    steps.done("fill the pod's directory");
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
+    steps.done("wait for the plan and check it");
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict);
-    Err(new.start(pod, places, verdict, &monitor).into())
+    Err(new.start(pod, written, verdict, &monitor).into())
 }
 
 fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
