@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use rkt_plan::CleanPath;
-use rkt_sys::cgroup::{Hierarchies, Layout};
-
+use rkt_sys::cgroup::Layout;
 use rustix::fs::{Access, access};
 
 use crate::resolve::host_architecture;
@@ -32,7 +31,7 @@ fn program(path: &str) -> Option<&'static str> {
 
 /// `v2` only where no controller is anywhere else: a plan for version 2 would find nothing in a mixture.
 fn cgroups() -> &'static str {
-    match Hierarchies::detect().map(|hierarchies| hierarchies.layout()) {
+    match Layout::detect() {
         Ok(Layout::V2) => "v2",
         Ok(Layout::V1 | Layout::Hybrid) => "v1",
         // Without procfs nothing can be said of them, and no limit can be set.

@@ -1,5 +1,5 @@
-//! What the operator decided: which plugin may propose what, which flavor pods get that name none, by
-//! which other names flavors are known, and how much is remembered of pods that were removed.
+//! What the operator decided of plugins: which may propose what, which flavor pods get that name none, and
+//! by which other names flavors are known.
 //!
 //! Files of a higher directory replace those of the same name below; the lowest are the defaults that
 //! come with rkt. They are TOML: `plugins.d/*.toml` are grants ([`rkt_plan::Grant`]), `stage1.toml` is
@@ -10,51 +10,38 @@
 //! [aliases]
 //! "example.com/acme" = "acme"
 //! ```
-//!
-//! and `records.toml` is
-//!
-//! ```toml
-//! number = 1000
-//! days = 90
-//! ```
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rkt_appc::ImageId;
 use rkt_plan::{Grant, GrantError, Permissions, Trust};
 use serde::Deserialize;
 
-use crate::records::KeepRecords;
-
 /// The name of the directory of grants.
 const GRANTS: &str = "plugins.d";
 /// The name of the file about flavors.
 const FLAVORS: &str = "stage1.toml";
-/// The name of the file about records.
-const RECORDS: &str = "records.toml";
 
 /// What comes with rkt, as the texts of files.
 #[derive(Debug, Clone, Copy)]
-pub struct Defaults<'a> {
-    /// Names and texts of grants.
-    pub grants: &'a [(&'a str, &'a str)],
+pub struct Defaults {
+    /// Grants, each for the plugin that its file is named after: names without `.toml`, and texts.
+    pub grants: &'static [(&'static str, &'static str)],
     /// The text about flavors.
-    pub flavors: &'a str,
-    /// The text about records.
-    pub records: &'a str,
+    pub flavors: &'static str,
 }
 
 /// The operator's decisions.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// By the names of their files.
+    /// What comes with rkt. Its grants are read when they are asked for: most commands want one.
+    defaults: Defaults,
+    /// The operator's, by the names of their files.
     grants: BTreeMap<String, GrantFile>,
     flavors: Flavors,
-    records: RecordsFile,
     /// Where the operator writes: the directory that a hint names.
     home: PathBuf,
 }
@@ -62,8 +49,7 @@ pub struct Policy {
 #[derive(Debug, Clone)]
 struct GrantFile {
     grant: Grant,
-    /// None: it comes with rkt.
-    path: Option<PathBuf>,
+    path: PathBuf,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -74,41 +60,20 @@ struct Flavors {
     aliases: BTreeMap<String, String>,
 }
 
-/// What is not said is as in the file below.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordsFile {
-    number: Option<usize>,
-    days: Option<u32>,
-}
-
 impl Policy {
     /// Reads the defaults and then the files in these directories, lowest first. A directory that does
     /// not exist says nothing. `home` is where hints tell the operator to write.
     ///
     /// # Errors
     /// Where a file cannot be read, or is not what it should be.
-    pub fn read(defaults: &Defaults<'_>, directories: &[PathBuf], home: &Path) -> Result<Self, PolicyError> {
-        let mut policy = Self {
-            grants: BTreeMap::new(),
-            flavors: Flavors::default(),
-            records: RecordsFile::default(),
-            home: home.to_owned(),
-        };
-        for (name, text) in defaults.grants {
-            policy.add_grant((*name).to_owned(), text, None)?;
-        }
+    pub fn read(defaults: Defaults, directories: &[PathBuf], home: &Path) -> Result<Self, PolicyError> {
+        let mut policy = Self { defaults, grants: BTreeMap::new(), flavors: Flavors::default(), home: home.to_owned() };
         policy.add_flavors(defaults.flavors, Path::new(FLAVORS))?;
-        policy.add_records(defaults.records, Path::new(RECORDS))?;
         for directory in directories {
             policy.read_grants(&directory.join(GRANTS))?;
             let path = directory.join(FLAVORS);
             if let Some(text) = read(&path)? {
                 policy.add_flavors(&text, &path)?;
-            }
-            let path = directory.join(RECORDS);
-            if let Some(text) = read(&path)? {
-                policy.add_records(&text, &path)?;
             }
         }
         Ok(policy)
@@ -144,8 +109,9 @@ impl Policy {
 
     fn meant(&self, plugin: &str, trust: Trust, is_for_it: impl Fn(&Grant) -> bool) -> Result<Permissions, NotGranted> {
         let not = |why| NotGranted { plugin: plugin.to_owned(), file: self.file_for(plugin), why };
-        let named: Vec<&Grant> =
-            self.grants.values().map(|file| &file.grant).filter(|grant| grant.plugin == plugin).collect();
+        let default = self.default_grant(plugin);
+        let written = self.grants.values().map(|file| &file.grant).filter(|grant| grant.plugin == plugin);
+        let named: Vec<&Grant> = default.iter().chain(written).collect();
         let ours: Vec<&&Grant> = named.iter().filter(|grant| is_for_it(grant)).collect();
         if trust == Trust::Native && !ours.iter().any(|grant| grant.trust == Trust::Native) {
             return Err(not(WhyNotGranted::Native));
@@ -161,21 +127,10 @@ impl Policy {
         Ok(ours.iter().flat_map(|grant| grant.allow.iter().cloned()).collect())
     }
 
-    /// How much is remembered of pods that were removed. What nobody decided is not bounded.
-    pub fn records(&self) -> KeepRecords {
-        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
-        KeepRecords {
-            number: self.records.number.unwrap_or(usize::MAX),
-            age: self.records.days.map_or(Duration::MAX, days),
-        }
-    }
-
     /// The file that the operator would edit, or write, to grant a plugin more.
     pub fn file_for(&self, plugin: &str) -> PathBuf {
-        let existing = self.grants.iter().find(|(_, file)| file.grant.plugin == plugin);
-        match existing {
-            Some((_, GrantFile { path: Some(path), .. })) => path.clone(),
-            Some((name, _)) => self.home.join(GRANTS).join(name),
+        match self.grants.values().find(|file| file.grant.plugin == plugin) {
+            Some(file) => file.path.clone(),
             // What images call themselves has slashes in it.
             None => self.home.join(GRANTS).join(format!("{}.toml", plugin.replace('/', "-"))),
         }
@@ -183,7 +138,14 @@ impl Policy {
 
     /// Whether what a plugin may propose is the default that comes with rkt.
     pub fn is_default_for(&self, plugin: &str) -> bool {
-        self.grants.values().any(|file| file.grant.plugin == plugin && file.path.is_none())
+        self.default_grant(plugin).is_some()
+    }
+
+    /// The grant that comes with rkt, unless the operator has written one of the same name.
+    fn default_grant(&self, plugin: &str) -> Option<Grant> {
+        let (name, text) = self.defaults.grants.iter().find(|(name, _)| *name == plugin)?;
+        let is_replaced = self.grants.contains_key(&format!("{name}.toml"));
+        (!is_replaced).then(|| Grant::from_toml(text).expect("what comes with rkt is a grant: a test reads it"))
     }
 
     fn read_grants(&mut self, directory: &Path) -> Result<(), PolicyError> {
@@ -201,17 +163,14 @@ impl Policy {
             }
             // A link may lead to where others can write.
             if is_file && let Some(text) = read(&path)? {
-                self.add_grant(name, &text, Some(path))?;
+                self.add_grant(name, &text, path)?;
             }
         }
         Ok(())
     }
 
-    fn add_grant(&mut self, name: String, text: &str, path: Option<PathBuf>) -> Result<(), PolicyError> {
-        let grant = Grant::from_toml(text).map_err(|cause| PolicyError::Grant {
-            path: path.clone().unwrap_or_else(|| PathBuf::from(&name)),
-            cause,
-        })?;
+    fn add_grant(&mut self, name: String, text: &str, path: PathBuf) -> Result<(), PolicyError> {
+        let grant = Grant::from_toml(text).map_err(|cause| PolicyError::Grant { path: path.clone(), cause })?;
         self.grants.insert(name, GrantFile { grant, path });
         Ok(())
     }
@@ -223,17 +182,10 @@ impl Policy {
         self.flavors.aliases.extend(flavors.aliases);
         Ok(())
     }
-
-    fn add_records(&mut self, text: &str, path: &Path) -> Result<(), PolicyError> {
-        let records: RecordsFile =
-            toml::from_str(text).map_err(|cause| PolicyError::Records { path: path.to_owned(), cause })?;
-        self.records.number = records.number.or(self.records.number);
-        self.records.days = records.days.or(self.records.days);
-        Ok(())
-    }
 }
 
-fn read(path: &Path) -> Result<Option<String>, PolicyError> {
+/// The text of a file; none where there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<String>, PolicyError> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(PolicyError::Read { path: path.to_owned(), cause }),
@@ -315,10 +267,9 @@ pub enum PolicyError {
 mod tests {
     use super::*;
 
-    const DEFAULTS: Defaults<'_> = Defaults {
-        grants: &[("plain.toml", "plugin = 'plain'\nallow = ['root']")],
+    const DEFAULTS: Defaults = Defaults {
+        grants: &[("plain", "plugin = 'plain'\nallow = ['root']")],
         flavors: "default = 'plain'\n[aliases]\n'old.aci' = 'plain'",
-        records: "number = 7\ndays = 2",
     };
 
     fn write(path: &Path, text: &str) {
@@ -335,7 +286,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (low, high) = (home.path().join("low"), home.path().join("high"));
         let nowhere = home.path().join("nowhere");
-        let policy = Policy::read(&DEFAULTS, &[nowhere], &high).unwrap();
+        let policy = Policy::read(DEFAULTS, &[nowhere], &high).unwrap();
         assert_eq!(names(&policy.granted("plain", "sha256:a", Trust::Wasm).unwrap()), ["root"]);
         assert!(policy.is_default_for("plain"));
         assert_eq!(policy.file_for("plain"), high.join("plugins.d/plain.toml"));
@@ -343,7 +294,7 @@ mod tests {
         write(&low.join("plugins.d/plain.toml"), "plugin = 'plain'\nallow = ['user']");
         write(&high.join("plugins.d/more.toml"), "plugin = 'plain'\nallow = ['mask']");
         write(&high.join("stage1.toml"), "default = 'other'\n[aliases]\n'new' = 'other'");
-        let policy = Policy::read(&DEFAULTS, &[low.clone(), high.clone()], &high).unwrap();
+        let policy = Policy::read(DEFAULTS, &[low.clone(), high.clone()], &high).unwrap();
         assert_eq!(names(&policy.granted("plain", "sha256:a", Trust::Wasm).unwrap()), ["mask", "user"]);
         assert!(!policy.is_default_for("plain"));
         assert_eq!(policy.default_flavor(), Some("other"));
@@ -351,26 +302,10 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_of_records_is_the_highest_files_that_says_one() {
-        let home = tempfile::tempdir().unwrap();
-        let read = || Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path());
-        let days = |days: u64| Duration::from_hours(24 * days);
-        assert_eq!(read().unwrap().records(), KeepRecords { number: 7, age: days(2) });
-        write(&home.path().join("records.toml"), "days = 30");
-        assert_eq!(read().unwrap().records(), KeepRecords { number: 7, age: days(30) });
-        write(&home.path().join("records.toml"), "number = 0");
-        assert_eq!(read().unwrap().records(), KeepRecords { number: 0, age: days(2) });
-        for mistake in ["age = 3", "number = -1", "days = 'many'"] {
-            write(&home.path().join("records.toml"), mistake);
-            assert!(read().unwrap_err().to_string().contains("records.toml"), "{mistake}");
-        }
-    }
-
-    #[test]
     fn an_unknown_plugin_and_another_component_are_granted_nothing() {
         let home = tempfile::tempdir().unwrap();
         write(&home.path().join("plugins.d/pin.toml"), "plugin = 'pin'\ndigest = 'sha256:a'\nallow = []");
-        let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+        let policy = Policy::read(DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
         assert!(policy.granted("pin", "sha256:a", Trust::Wasm).is_ok());
         let error = policy.granted("pin", "sha256:b", Trust::Wasm).unwrap_err();
         assert_eq!(error.to_string(), "plugin `pin` is not the one that was granted (sha256:a)");
@@ -383,7 +318,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let id = |digit: &str| format!("sha512-{}", digit.repeat(128));
         let granted = |image: &str| {
-            let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+            let policy = Policy::read(DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
             let image: ImageId = image.parse().unwrap();
             policy.granted_to_image("example.com/x", &image, Trust::Wasm).map(|allow| names(&allow))
         };
@@ -398,7 +333,7 @@ mod tests {
         write(&file, &format!("plugin = 'example.com/x'\ndigest = '{}'\nallow = ['root']", id("a")));
         assert_eq!(granted(&id("a")).unwrap(), ["root"]);
         assert_eq!(granted(&id("b")).unwrap_err().why, WhyNotGranted::Other(id("a")));
-        let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+        let policy = Policy::read(DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
         let native = policy.granted_to_image("example.com/x", &id("a").parse().unwrap(), Trust::Native);
         assert_eq!(native.unwrap_err().why, WhyNotGranted::Native, "an image's native code is not trusted by the way");
     }
@@ -408,7 +343,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let write = |text: &str| write(&home.path().join("plugins.d/n.toml"), text);
         let granted = |digest: &str| {
-            let policy = Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
+            let policy = Policy::read(DEFAULTS, &[home.path().to_owned()], home.path()).unwrap();
             policy.granted("n", digest, Trust::Native).map(|allow| names(&allow)).map_err(|error| error.why)
         };
         assert_eq!(granted("sha256:a"), Err(WhyNotGranted::Native));
@@ -428,7 +363,7 @@ mod tests {
         write(&grants.join("readme.txt"), "not a grant");
         write(&home.path().join("elsewhere"), "plugin = 'evil'\nallow = ['root']");
         std::os::unix::fs::symlink("../elsewhere", grants.join("evil.toml")).unwrap();
-        let read = || Policy::read(&DEFAULTS, &[home.path().to_owned()], home.path());
+        let read = || Policy::read(DEFAULTS, &[home.path().to_owned()], home.path());
         assert!(read().unwrap().granted("evil", "sha256:a", Trust::Wasm).is_err());
         write(&grants.join("bad.toml"), "plugin = 'bad'\nallow = ['fly']");
         assert!(read().unwrap_err().to_string().ends_with("plugins.d/bad.toml"));

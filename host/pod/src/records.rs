@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, renameat, unlinkat};
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::gc::Event;
+use crate::keep_records::KeepRecords;
 use crate::pod::{Pod, PodError};
 use crate::pods::{DIRECTORY_MODE, PodsError, open_directory, uuids_in};
 use crate::record::Record;
@@ -98,15 +99,6 @@ impl PastPod {
 fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos().try_into().unwrap_or(u64::MAX)
-}
-
-/// How many records are kept, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeepRecords {
-    /// The newest of so many.
-    pub number: usize,
-    /// From when its pod was removed.
-    pub age: Duration,
 }
 
 /// The records of removed pods of a data directory.

@@ -88,6 +88,27 @@ pub enum Base {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchies(Vec<Hierarchy>);
 
+impl Layout {
+    /// That of the calling process's mount namespace, for whoever needs no more.
+    ///
+    /// # Errors
+    /// Where procfs is not mounted.
+    pub fn detect() -> Result<Self> {
+        let mounts = read("/proc/self/mountinfo".as_ref())?;
+        let kinds: Vec<Version> = mounts.lines().filter_map(version_of).collect();
+        Ok(Self::of(|version| kinds.contains(&version)))
+    }
+
+    fn of(has: impl Fn(Version) -> bool) -> Self {
+        match (has(Version::V1), has(Version::V2)) {
+            (false, false) => Self::None,
+            (true, false) => Self::V1,
+            (true, true) => Self::Hybrid,
+            (false, true) => Self::V2,
+        }
+    }
+}
+
 impl Hierarchies {
     /// Those of the calling process's mount namespace.
     ///
@@ -113,13 +134,7 @@ impl Hierarchies {
 
     /// What kinds of hierarchy there are.
     pub fn layout(&self) -> Layout {
-        let has = |version| self.0.iter().any(|hierarchy| hierarchy.version == version);
-        match (has(Version::V1), has(Version::V2)) {
-            (false, false) => Layout::None,
-            (true, false) => Layout::V1,
-            (true, true) => Layout::Hybrid,
-            (false, true) => Layout::V2,
-        }
+        Layout::of(|version| self.0.iter().any(|hierarchy| hierarchy.version == version))
     }
 
     /// The hierarchy that has this controller.
@@ -195,16 +210,11 @@ fn parse(mounts: &str, memberships: &str) -> Vec<Hierarchy> {
 /// A line of `proc_pid_mountinfo(5)`: id, parent, device, root, mount point, options, any number of
 /// tags, `-`, type, source, options of the file system.
 fn parse_mount(line: &str, memberships: &str) -> Option<Hierarchy> {
+    let version = version_of(line)?;
     let (mount, file_system) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);
     let (root, mount_point) = (unescape(mount.next()?), unescape(mount.next()?));
-    let mut file_system = file_system.split(' ');
-    let version = match file_system.next()? {
-        "cgroup" => Version::V1,
-        "cgroup2" => Version::V2,
-        _ => return None,
-    };
-    let options = file_system.nth(1)?;
+    let options = file_system.split(' ').nth(2)?;
     let (controllers, membership) = match version {
         Version::V1 => v1_membership(options, memberships)?,
         Version::V2 => (Vec::new(), memberships.lines().find_map(|line| line.strip_prefix("0::"))?),
@@ -214,6 +224,16 @@ fn parse_mount(line: &str, memberships: &str) -> Option<Hierarchy> {
     let own = Path::new(membership).strip_prefix(&root).unwrap_or(Path::new(""));
     let own = if own == Path::new("") { mount_point.clone() } else { mount_point.join(own) };
     Some(Hierarchy { version, controllers, mount_point, own })
+}
+
+/// Of what version the hierarchy is that such a line is about; none where it is about something else.
+fn version_of(line: &str) -> Option<Version> {
+    let (_, file_system) = line.split_once(" - ")?;
+    match file_system.split(' ').next()? {
+        "cgroup" => Some(Version::V1),
+        "cgroup2" => Some(Version::V2),
+        _ => None,
+    }
 }
 
 /// The controllers of a version 1 mount and the group of this process: the line `N:CONTROLLERS:PATH`

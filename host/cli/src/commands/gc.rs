@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use rkt_pod::{Event, Keep};
+use rkt_pod::{Event, Keep, KeepRecords};
 
 use super::{Context, Outcome, as_root};
 use crate::arguments::Gc;
 use crate::report::{FAILURE, Failure, plainly, print};
-use crate::{flavor, plugin, time};
+use crate::{plugin, time};
 
 pub(super) fn gc(context: &Context, gc: &Gc) -> Outcome {
     as_root()?;
@@ -39,7 +39,8 @@ fn sweep(context: &Context) -> bool {
 /// Records that are too many or too old, and then the plugins that nothing names any more.
 fn forget(context: &Context) -> Result<(), Failure> {
     let (pods, now) = (context.pods(), SystemTime::now());
-    let keep = flavor::read_policy(&context.globals)?.records();
+    let default = include_str!("../../defaults/records.toml");
+    let keep = KeepRecords::read(default, &context.globals.configuration())?;
     pods.records().forget(&keep, now, &mut |event| tell(context, &event, Duration::ZERO))?;
     let collected = plugin::kept(&context.globals).collect(&pods.components()?, now);
     collected.map_err(|error| Failure::said(format!("cannot remove plugins that are not used: {}", plainly(&error))))
