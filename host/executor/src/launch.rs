@@ -48,7 +48,7 @@ pub struct Places {
     pub roots: BTreeMap<String, Root>,
     /// Each volume of the pod: a directory, file, socket or device node that exists.
     pub volumes: BTreeMap<String, PathBuf>,
-    /// An existing directory, the pod's own, in which the plan's empty places are made.
+    /// A directory, the pod's own, in which the plan's empty places are made; made with the first of them.
     pub empty: PathBuf,
     /// The root of the image that the plugin came in; none where it came as a file or with rkt.
     pub payload: Option<PathBuf>,

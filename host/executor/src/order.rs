@@ -18,9 +18,10 @@ use rkt_plan::{
 };
 use rkt_sys::capability::Capabilities;
 use rkt_sys::mount as sys_mount;
-use rkt_sys::namespace::Namespaces;
+use rkt_sys::network::Isolated;
 use rkt_sys::root::Root;
 use rkt_sys::seccomp::Program as Filter;
+use rkt_sys::spawn::{Child, Spawn};
 use rkt_sys::{capability, network, process, signal};
 use rustix::fs::{FsWord, Mode, OFlags};
 
@@ -40,6 +41,8 @@ use crate::words::{
 pub struct Prepared {
     /// Namespaces that are made, beside the mount namespace.
     own: BTreeSet<Namespace>,
+    /// That of the network, where it is one of these and was begun before.
+    network: Option<Isolated>,
     hostname: Option<String>,
     scaffold: OwnedFd,
     apps: Vec<PreparedApp>,
@@ -74,6 +77,9 @@ impl Prepared {
         if plan.shared.contains(&Namespace::Pid) {
             journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
         }
+        // Its process makes it while the mounts are prepared.
+        let network = plan.own().any(|namespace| namespace == Namespace::Network).then(Isolated::begin);
+        let network = network.transpose().map_err(Failure::of(|| "make the pod's network namespace"))?;
         let (scaffold, nodes) = scaffold::prepare()?;
         let mut making = Making {
             launch,
@@ -89,7 +95,7 @@ impl Prepared {
             let prepared = making.app(app, filter);
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { own: plan.own().collect(), hostname: plan.hostname.clone(), scaffold, apps })
+        Ok(Self { own: plan.own().collect(), network, hostname: plan.hostname.clone(), scaffold, apps })
     }
 
     /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
@@ -102,12 +108,21 @@ impl Prepared {
         let mut making = Making { launch, nodes: &nodes, groups: None, journal, own_cgroup_namespace: true };
         let own = Namespace::ALL.into_iter().filter(|namespace| *namespace != Namespace::User).collect();
         let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
-        Ok(Self { own, hostname: None, scaffold, apps: vec![prepared] })
+        Ok(Self { own, network: None, hostname: None, scaffold, apps: vec![prepared] })
     }
 
-    /// The namespaces that the pod's first process is born into.
-    pub fn namespaces(&self) -> Namespaces {
-        share::of(&self.own)
+    /// Makes the first process of the namespaces, which does this and ends with the code that it returns.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn spawn(&self, body: impl FnOnce() -> i32) -> Result<Child, Failure> {
+        let failed = || "make the first process of namespaces";
+        let spawn = |own: &BTreeSet<Namespace>| Spawn { namespaces: share::of(own), cgroup: None };
+        let Some(network) = &self.network else {
+            return spawn(&self.own).run(body).map_err(Failure::of(failed));
+        };
+        let others: BTreeSet<_> = self.own.iter().copied().filter(|own| *own != Namespace::Network).collect();
+        network.within(|| spawn(&others).run(body)).and_then(|made| made).map_err(Failure::of(failed))
     }
 
     /// Whether the pod's processes are in the host's pid namespace, so that nothing but their parents
@@ -125,10 +140,19 @@ impl Prepared {
         if let Some(name) = &self.hostname {
             hostname::set(name)?;
         }
-        if self.own.contains(&Namespace::Network) {
+        if self.own.contains(&Namespace::Network) && self.network.is_none() {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
         Ok(())
+    }
+
+    /// Lets go of the host's mounts. Apps' first processes, which let go of them by themselves, are made
+    /// before, since the kernel takes its time about it, and go on to their programs afterwards.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn leave_host(&self) -> Result<(), Failure> {
+        sys_mount::let_go_of_old_root().map_err(Failure::of(|| "let go of the host's file systems"))
     }
 
     /// Every descriptor in it, for a process that closes all others.

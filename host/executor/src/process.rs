@@ -84,7 +84,8 @@ pub enum Progress {
     Failed(Failure),
 }
 
-/// Starts an app's first process, in namespaces of its own for mounts and control groups.
+/// Starts an app's first process, in namespaces of its own for mounts and control groups. Before it becomes
+/// its program it waits to be told so ([`Starting::go`]).
 ///
 /// # Errors
 /// No process could be made.
@@ -102,6 +103,7 @@ pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
         take_stdio(app, stdio)?;
         let devpts = order::assemble(app)?;
         send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
+        wait_to_go(status)?;
         match order::confine(app, &app.command, &app.handles, status)? {}
     })
 }
@@ -213,7 +215,20 @@ fn send_pinned(status: &OwnedFd, pinned: &Pinned) -> Result<(), Failure> {
     socket::send_descriptors(status.as_fd(), &[which], &all).map_err(Failure::of(|| "hand its namespaces to init"))
 }
 
+fn wait_to_go(status: &OwnedFd) -> Result<(), Failure> {
+    match rustix::io::read(status, &mut [0; 1]).map_err(Failure::of(|| "wait for init"))? {
+        0 => Err(Failure::new("init has ended")),
+        _ => Ok(()),
+    }
+}
+
 impl Starting {
+    /// Lets an app's first process become its program: all is done that has to be done before.
+    pub fn go(&self) {
+        // Where it has ended already, that is what is heard of it.
+        let _ = rustix::io::write(&self.status, &[0]);
+    }
+
     /// Looks how far it has come, without waiting.
     pub fn progress(&mut self) -> Progress {
         loop {

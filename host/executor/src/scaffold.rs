@@ -59,7 +59,8 @@ fn make() -> rkt_sys::Result<(OwnedFd, Root)> {
     Ok((mount, nodes))
 }
 
-/// Makes it this process's root and that of its mount namespace, and lets go of the host's mounts.
+/// Makes it this process's root and that of its mount namespace. No path leads to the host's mounts any
+/// more; they are let go of with [`mount::let_go_of_old_root`].
 pub(crate) fn enter(mount: &OwnedFd) -> Result<(), Failure> {
     pivot(mount).map_err(Failure::of(|| "leave the host's file systems"))
 }
@@ -69,7 +70,7 @@ fn pivot(mount: &OwnedFd) -> rkt_sys::Result<()> {
     let host = Root::open(Path::new("/"))?;
     mount::attach(mount.as_fd(), host.as_fd())?;
     drop(host);
-    mount::pivot_root(mount.as_fd())?;
+    mount::cover_root(mount.as_fd())?;
     let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
     mount::change(mount.as_fd(), read_only, Depth::One)?;
     let kernels = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;

@@ -50,13 +50,26 @@ enum App {
     Ended,
 }
 
+impl App {
+    fn go(&self) {
+        if let Self::Starting(starting) = self {
+            starting.go();
+        }
+    }
+}
+
 /// Runs as init until the pod has ended; returns the process's code. Everything that the caller holds
 /// is a copy of the monitor's: what is not handed over here is closed.
 pub(crate) fn run(pod: &Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>, outputs: &[Output]) -> i32 {
     let Ok(mut link) = greet(pod, link, lock, outputs) else {
         return 1;
     };
-    let begun = begin(pod).and_then(|signals| Ok((signals, start_all(pod, outputs)?)));
+    let begun = begin(pod).and_then(|signals| {
+        let apps = start_all(pod, outputs)?;
+        pod.leave_host().map_err(|failure| (None, failure))?;
+        apps.iter().for_each(App::go);
+        Ok((signals, apps))
+    });
     match begun {
         Ok((signals, apps)) => {
             let mut init = Init { pod, link, signals, apps, commands: BTreeMap::new(), idle: Idle::default() };
@@ -214,8 +227,12 @@ impl Init<'_> {
     fn app_ended(&mut self, index: usize, ended: Ended) {
         self.advance_apps();
         if matches!(self.apps[index], App::Running { .. }) {
-            self.apps[index] = App::Ended;
+            let app = std::mem::replace(&mut self.apps[index], App::Ended);
             self.link.send_message(CALL, &Event::Exited { app: index, ended });
+            // The kernel takes the app's mounts apart when they are let go of: the monitor hears first. A
+            // connection that is broken is found to be so at the next turn.
+            let _ = self.link.flush();
+            drop(app);
         }
     }
 

@@ -304,10 +304,27 @@ pub fn set_propagation_of_all(propagation: Propagation) -> Result<()> {
 /// # Errors
 /// Where `new_root` is not the root of a mount in this namespace, or it or its parent is shared.
 pub fn pivot_root(new_root: BorrowedFd<'_>) -> Result<()> {
+    cover_root(new_root)?;
+    let_go_of_old_root()
+}
+
+/// As [`pivot_root`], but the old root stays where it was stacked until [`let_go_of_old_root`]. No path that
+/// begins at the root leads there.
+///
+/// # Errors
+/// As for [`pivot_root`].
+pub fn cover_root(new_root: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(new_root).map_err(Error::on("fchdir", "the new root"))?;
     rustix::process::pivot_root(c".", c".").map_err(Error::on("pivot_root", "the new root"))?;
-    unmount_detached(Path::new("."))?;
     rustix::process::chdir(c"/").map_err(Error::on("chdir", "the new root"))
+}
+
+/// Lets go of what [`cover_root`] left. The kernel waits there until no other processor walks the mounts.
+///
+/// # Errors
+/// Where there is nothing like that.
+pub fn let_go_of_old_root() -> Result<()> {
+    unmount_detached(Path::new("/"))
 }
 
 /// Takes the topmost mount at `path` out of the tree with all below it; it ends with its last user.

@@ -1,4 +1,4 @@
-//! The one thing about links that a pod without networks needs: its own loopback, up.
+//! What a pod without networks needs: a network namespace of its own, and the loopback in it up.
 #![allow(unsafe_code, reason = "ioctl(2) SIOCSIFFLAGS")]
 
 use std::io;
@@ -7,6 +7,10 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::{Error, Result};
+
+pub use isolated::Isolated;
+
+mod isolated;
 
 /// `IFF_UP` in the width that `ifreq` has it.
 const IFF_UP: libc::c_short = 1;

@@ -125,8 +125,13 @@ pub(crate) enum Writer {
     Programs,
 }
 
-/// An empty place is made when it is first used; those that name the same one share it.
+/// An empty place is made when it is first used, as is the directory of them all; those that name the same
+/// one share it.
 fn open_empty(directory: &Path, name: &str, writer: Writer) -> rkt_sys::Result<OwnedFd> {
+    match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o750)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(cause) => return Err(rkt_sys::Error::new("mkdir", directory.display(), cause)),
+    }
     let directory = Root::open(directory)?;
     match directory.create_dir(name.as_ref(), Mode::from_raw_mode(0o755)) {
         Err(error) if error.errno() != Some(Errno::EXIST) => return Err(error),

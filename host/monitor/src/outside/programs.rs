@@ -15,7 +15,7 @@ use rkt_monitor::{Ended, Enter, Terminal};
 use rkt_plan::{Argument, CheckedPlan, Helper, Piece, Program, ProgramFile, Role, Template};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::socket;
-use rkt_sys::spawn::{Child, Spawn};
+use rkt_sys::spawn::Child;
 use rustix::process::Signal;
 
 use super::ending::PATIENCE;
@@ -38,10 +38,7 @@ impl Cell {
     /// Starts it: init, and below it what was prepared.
     pub(super) fn start(prepared: &Prepared, pod: &OwnedFd, outputs: &[inside::Output]) -> Result<Self, Failure> {
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
-        let spawn = Spawn { namespaces: prepared.namespaces(), cgroup: None };
-        let init = spawn
-            .run(|| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))
-            .map_err(failed("make the first process of namespaces"))?;
+        let init = prepared.spawn(|| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))?;
         Ok(Self { init, link: Link::new(ours).map_err(failed("make a connection to init"))? })
     }
 
