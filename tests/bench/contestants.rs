@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use rkt_tests::aci::Compression;
 use rkt_tests::elf::{Argument, Program};
@@ -12,7 +13,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::report::Place;
 use crate::runner::{Surroundings, must};
+
+/// How many directories are made to see how long that takes.
+const DIRECTORIES: usize = 51;
 
 /// A command line that runs `/bin/true` in a root file system.
 pub(crate) struct Contestant {
@@ -56,6 +61,27 @@ impl Stage {
             fs::remove_dir(stray)?;
         }
         Ok(self.directory.close()?)
+    }
+
+    /// What it is to work here.
+    pub(crate) fn place(&self) -> Result<Place> {
+        let home = self.directory.path();
+        let file_system = match rustix::fs::statfs(home)?.f_type {
+            0xef53 => "ext4".to_owned(),
+            0x5846_5342 => "xfs".to_owned(),
+            0x9123_683e => "btrfs".to_owned(),
+            0x0102_1994 => "tmpfs".to_owned(),
+            other => format!("a file system of kind {other:#x}"),
+        };
+        let mut times = Vec::new();
+        for number in 0..DIRECTORIES {
+            let start = Instant::now();
+            fs::create_dir(home.join(format!("none/{number}")))?;
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        let directory = times[times.len() / 2].as_secs_f64() * 1e3;
+        Ok(Place { file_system, directory })
     }
 
     fn path(&self, name: &str) -> String {

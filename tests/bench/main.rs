@@ -70,8 +70,9 @@ fn bench(options: &Options) -> Result<()> {
     let times = race(&stage.contestants(), options.rounds)?;
     let report = Report {
         rounds: options.rounds,
+        place: stage.place()?,
         times,
-        plugins: plugins::shares(options.rounds)?,
+        plugins: plugins::shares(&stage, options.rounds)?,
         crowds: pods::crowds(&stage)?,
         costs: pods::costs(&stage)?,
     };

@@ -1,94 +1,59 @@
-//! The plugins' share: from the bytes of a compiled plugin to a verdict, in the process that `rkt run` is.
-//!
-//! `rkt` starts the plugin's process before it looks for images, so that much of this passes meanwhile:
-//! what is measured here, one step after the other, is the most that a start can wait for it.
+//! The plugins' share of a start: what `rkt run` does and waits for before it has a verdict, as its own
+//! clock tells (`--debug`). What the plugin's process does while rkt does other things is not in it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use rkt_plan::{App, Asked, Credentials, Origin, Pod};
-use rkt_planner::{Facts, Limits, Planner, Plugin};
-use rkt_tests::{built, companions};
 use serde::Serialize;
 
 use crate::Result;
-use crate::report::milliseconds;
+use crate::contestants::Stage;
+
+/// What rkt calls the steps that there would not be without plugins.
+const STEPS: [&str; 3] = ["start a plugin's process", "ask the plugin for a plan", "wait for the plan and check it"];
 
 /// Medians, in milliseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Share {
     /// Until the plugin's process has been started.
     pub(crate) start: f64,
-    /// Until its plan is there and the process has ended.
-    pub(crate) plan: f64,
-    /// Until the plan has been judged.
-    pub(crate) check: f64,
+    /// Until it has been told which pod it is to plan.
+    pub(crate) ask: f64,
+    /// From when there is nothing else to do, until there is a verdict.
+    pub(crate) wait: f64,
     /// All of it.
     pub(crate) whole: f64,
 }
 
-struct NoFacts;
-
-impl Facts for NoFacts {
-    fn fact(&self, _name: &str) -> Option<String> {
-        None
-    }
+pub(crate) fn shares(stage: &Stage, rounds: usize) -> Result<BTreeMap<&'static str, Share>> {
+    ["container", "fly"].into_iter().map(|flavor| Ok((flavor, share(stage, flavor, rounds)?))).collect()
 }
 
-pub(crate) fn shares(rounds: usize) -> Result<BTreeMap<&'static str, Share>> {
-    ["fly", "container"].into_iter().map(|flavor| Ok((flavor, share(flavor, rounds)?))).collect()
-}
-
-fn share(flavor: &str, rounds: usize) -> Result<Share> {
-    // Compiled plugins are a part of the program, and there for as long as it is.
-    let artifact = fs::read(built(&format!("rkt/flavors/{flavor}.artifact")))?.leak();
-    let program = companions().join("planner");
-    let pod = pod();
-    let runs = (0..rounds).map(|_| run(flavor, artifact, &program, &pod)).collect::<Result<Vec<_>>>()?;
-    let median = |part: fn(&[Duration; 3]) -> Duration| {
-        let mut parts: Vec<Duration> = runs.iter().map(part).collect();
-        parts.sort_unstable();
-        milliseconds(u64::try_from(parts[parts.len() / 2].as_nanos()).unwrap_or(u64::MAX))
+fn share(stage: &Stage, flavor: &str, rounds: usize) -> Result<Share> {
+    let mut words = stage.rkt(flavor, &[]);
+    words.insert(1, "--debug".to_owned());
+    let runs = (0..rounds).map(|_| steps_of(&words)).collect::<Result<Vec<_>>>()?;
+    let median = |part: fn(&[f64; 3]) -> f64| {
+        let mut parts: Vec<f64> = runs.iter().map(part).collect();
+        parts.sort_by(f64::total_cmp);
+        parts[parts.len() / 2] / 1e3
     };
     Ok(Share {
-        start: median(|run| run[0]),
-        plan: median(|run| run[1]),
-        check: median(|run| run[2]),
-        whole: median(|run| run.iter().sum()),
+        start: median(|steps| steps[0]),
+        ask: median(|steps| steps[1]),
+        wait: median(|steps| steps[2]),
+        whole: median(|steps| steps.iter().sum()),
     })
 }
 
-/// Once: how long starting, planning and judging took.
-fn run(flavor: &str, artifact: &'static [u8], program: &Path, pod: &Pod) -> Result<[Duration; 3]> {
-    let mut clock = Instant::now();
-    let mut lap = || {
-        let now = Instant::now();
-        now - std::mem::replace(&mut clock, now)
+/// Microseconds of each of the steps, in one start.
+fn steps_of(words: &[String]) -> Result<[f64; 3]> {
+    let output = Command::new(&words[0]).args(&words[1..]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let time = |step: &str| {
+        let line = said.lines().find_map(|line| line.split_once(step)).map(|(_, rest)| rest);
+        let number = line.and_then(|rest| rest.split(['(', ' ']).find_map(|word| word.parse().ok()));
+        number.ok_or_else(|| format!("rkt does not tell how long it took to {step}: {said}"))
     };
-    let plugin = Plugin::embedded(flavor, artifact)?;
-    let process = Planner::start(program, &plugin, Limits::default())?;
-    let start = lap();
-    let planned = process.plan(pod, &NoFacts)?;
-    let plan = lap();
-    rkt_plan::check(pod, &planned.plan, plugin.permissions(), plugin.permissions())?;
-    Ok([start, plan, lap()])
-}
-
-/// A pod whose one app asks for nothing but to run as root.
-fn pod() -> Pod {
-    let app = App {
-        name: "bench".to_owned(),
-        user: Asked { value: Credentials { uid: 0, gid: 0, groups: Vec::new() }, by: Origin::Image },
-        read_only_root: None,
-        volumes: Vec::new(),
-        limits: BTreeMap::new(),
-        capabilities: None,
-        seccomp: None,
-        no_new_privileges: None,
-        oom_score: None,
-    };
-    let uuid = "b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned();
-    Pod { uuid, hostname: None, apps: vec![app], settings: BTreeMap::new() }
+    Ok([time(STEPS[0])?, time(STEPS[1])?, time(STEPS[2])?])
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rkt_tests::{process, wait_for};
 use serde::Serialize;
@@ -14,6 +15,9 @@ use crate::runner::ticks_of_children;
 
 /// How many starts a crowd has.
 const STARTS: u32 = 64;
+/// When monitor and init have let go of what they needed to start the pod: they do a second after the last
+/// thing has happened.
+const SETTLED: Duration = Duration::from_secs(2);
 const FLAVORS: [&str; 2] = ["fly", "container"];
 
 /// Many starts at once.
@@ -67,6 +71,7 @@ fn cost(stage: &Stage, flavor: &str) -> Result<Cost> {
             (read("ppid")? == pod.id()).then(|| read("pid"))?
         })
     });
+    thread::sleep(SETTLED);
     let cost = Cost { monitor: process::proportional_size(pod.id()), init: process::proportional_size(init) };
     pod.kill()?;
     pod.wait()?;
