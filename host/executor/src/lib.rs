@@ -9,6 +9,7 @@
 pub mod failure;
 pub mod launch;
 pub mod order;
+pub mod places;
 pub mod process;
 pub mod ready;
 
@@ -23,4 +24,4 @@ pub use failure::Failure;
 pub use journal::Journal;
 pub use launch::{Command, Launch, Made, Places, Root};
 pub use order::{Jailed, Prepared, PreparedApp};
-pub use undo::{undo, undo_after_the_last};
+pub use undo::{undo, undo_after_the_last, undo_apps_but};

@@ -4,6 +4,8 @@
 //!    attached nowhere. The host's own table of mounts is not touched, and where something fails,
 //!    nothing has happened but what the journal says.
 //! 2. [`Prepared::enter_pod`], in the first process of the pod's namespaces.
+//!    An app that comes later, or to an init that was not born of this process, takes another way from 1 to
+//!    here: [`crate::places`].
 //! 3. [`assemble`], in an app's first process: its files, and the end of all that was the host's.
 //! 4. [`confine`], in every process of an app, the first and those entered later: less and less.
 
@@ -28,6 +30,7 @@ use rustix::fs::{FsWord, Mode, OFlags};
 use crate::failure::Failure;
 use crate::journal::{Effect, Journal};
 use crate::launch::{Command, Launch};
+use crate::places::Parts;
 use crate::program::{self, Program};
 use crate::scaffold::{self, Scaffold};
 use crate::words::{
@@ -39,9 +42,9 @@ use crate::words::{
 /// from the host in hand.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Namespaces that are made, beside the mount namespace.
+    /// Namespaces that are made with the first process, beside the mount namespace.
     own: BTreeSet<Namespace>,
-    /// That of the network, where it is one of these and was begun before.
+    /// That of the network, where it is made before.
     network: Option<Isolated>,
     hostname: Option<String>,
     scaffold: OwnedFd,
@@ -56,13 +59,13 @@ pub struct PreparedApp {
     pub(crate) command: Command,
     pub(crate) limits: Option<limit::Place>,
     pub(crate) own_cgroup_namespace: bool,
-    root: OwnedFd,
+    pub(crate) root: OwnedFd,
     /// As many as there are mounts; nothing for what is no bind.
-    binds: Vec<Option<bind::Bind>>,
-    devices: Vec<device::Device>,
-    filter: Option<Filter>,
+    pub(crate) binds: Vec<Option<bind::Bind>>,
+    pub(crate) devices: Vec<device::Device>,
+    pub(crate) filter: Option<Filter>,
     /// What the plan's own programs are, opened where they cannot be written to.
-    files: Vec<(Role, OwnedFd)>,
+    pub(crate) files: Vec<(Role, OwnedFd)>,
     /// The program's descriptors from 3 on.
     pub(crate) handles: Vec<OwnedFd>,
 }
@@ -77,8 +80,9 @@ impl Prepared {
         if plan.shared.contains(&Namespace::Pid) {
             journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
         }
-        // Its process makes it while the mounts are prepared.
-        let network = plan.own().any(|namespace| namespace == Namespace::Network).then(Isolated::begin);
+        let mut own: BTreeSet<Namespace> = plan.own().collect();
+        // It is made while the mounts are prepared.
+        let network = own.remove(&Namespace::Network).then(Isolated::begin);
         let network = network.transpose().map_err(Failure::of(|| "make the pod's network namespace"))?;
         let (scaffold, nodes) = scaffold::prepare()?;
         let mut making = Making {
@@ -95,7 +99,7 @@ impl Prepared {
             let prepared = making.app(app, filter);
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { own: plan.own().collect(), network, hostname: plan.hostname.clone(), scaffold, apps })
+        Ok(Self { own, network, hostname: plan.hostname.clone(), scaffold, apps })
     }
 
     /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
@@ -115,14 +119,13 @@ impl Prepared {
     ///
     /// # Errors
     /// The kernel refused.
-    pub fn spawn(&self, body: impl FnOnce() -> i32) -> Result<Child, Failure> {
-        let failed = || "make the first process of namespaces";
-        let spawn = |own: &BTreeSet<Namespace>| Spawn { namespaces: share::of(own), cgroup: None };
-        let Some(network) = &self.network else {
-            return spawn(&self.own).run(body).map_err(Failure::of(failed));
+    pub fn spawn(mut self, body: impl FnOnce(Self) -> i32) -> Result<Child, Failure> {
+        let spawn = Spawn { namespaces: share::of(&self.own), cgroup: None };
+        let made = match self.network.take() {
+            None => spawn.run(|| body(self)),
+            Some(network) => network.within(|| spawn.run(|| body(self))).and_then(|made| made),
         };
-        let others: BTreeSet<_> = self.own.iter().copied().filter(|own| *own != Namespace::Network).collect();
-        network.within(|| spawn(&others).run(body)).and_then(|made| made).map_err(Failure::of(failed))
+        made.map_err(Failure::of(|| "make the first process of namespaces"))
     }
 
     /// Whether the pod's processes are in the host's pid namespace, so that nothing but their parents
@@ -140,7 +143,7 @@ impl Prepared {
         if let Some(name) = &self.hostname {
             hostname::set(name)?;
         }
-        if self.own.contains(&Namespace::Network) && self.network.is_none() {
+        if self.own.contains(&Namespace::Network) {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
         Ok(())
@@ -157,18 +160,17 @@ impl Prepared {
 
     /// Every descriptor in it, for a process that closes all others.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let apps = self.apps.iter().flat_map(|app| {
-            let binds = app.binds.iter().flatten().map(bind::Bind::as_fd);
-            let limits = app.limits.iter().flat_map(limit::Place::descriptors);
-            let files = app.files.iter().map(|(_, file)| file).chain(&app.handles).map(OwnedFd::as_fd);
-            [app.root.as_fd()].into_iter().chain(binds).chain(limits).chain(files)
-        });
-        apps.chain([self.scaffold.as_fd()]).collect()
+        self.apps.iter().flat_map(PreparedApp::descriptors).chain([self.scaffold.as_fd()]).collect()
     }
 
     /// The apps, in the order of the pod.
     pub fn apps(&self) -> &[PreparedApp] {
         &self.apps
+    }
+
+    /// Takes the apps out, in the order of the pod: they come and go while the rest stays.
+    pub fn take_apps(&mut self) -> Vec<PreparedApp> {
+        std::mem::take(&mut self.apps)
     }
 }
 
@@ -227,27 +229,20 @@ impl Making<'_> {
         root: OwnedFd,
         user: Credentials,
     ) -> Result<PreparedApp, Failure> {
-        let own = jail.user == User::Own;
-        let writer = if own { bind::Writer::Programs } else { bind::Writer::Root };
-        let binds = jail.mounts.iter().map(|mount| match mount {
-            Mount::Bind { source, access, reach, .. } => {
-                bind::prepare(source, *access, *reach, self.launch, writer).map(Some)
-            }
-            Mount::FileSystem { .. } => Ok(None),
-        });
-        let binds = binds.collect::<Result<_, _>>()?;
+        let limits = self.limits(jail)?;
+        let parts = Parts::with_limits(self.launch, jail, root, limits)?;
         let name = |index| format!("{}-{index}", jail.name);
-        let owner = own.then_some(&user);
-        let devices =
-            jail.devices.iter().enumerate().map(|(index, path)| device::prepare(path, self.nodes, &name(index), owner));
+        let owner = (jail.user == User::Own).then_some(&user);
+        let devices = parts.devices.iter().enumerate();
+        let devices = devices.map(|(index, model)| model.make(self.nodes, &name(index), owner));
         let devices = devices.collect::<Result<_, _>>()?;
         Ok(PreparedApp {
-            limits: self.limits(jail)?,
+            limits: parts.limits,
             own_cgroup_namespace: self.own_cgroup_namespace,
             command,
             user,
-            root,
-            binds,
+            root: parts.root,
+            binds: parts.binds,
             devices,
             filter: None,
             files: Vec::new(),
@@ -264,7 +259,7 @@ impl Making<'_> {
         let uuid = &self.launch.pod.uuid;
         let groups = match self.groups.take() {
             Some(groups) => groups,
-            None => limit::Host::look(uuid)?,
+            None => limit::Host::look(uuid, rustix::process::getpid())?,
         };
         self.groups.insert(groups).make(uuid, jail, self.journal).map(Some)
     }
@@ -278,6 +273,14 @@ impl PreparedApp {
     /// The file that a command names by what it is for.
     pub(crate) fn file(&self, role: &Role) -> Option<&OwnedFd> {
         self.files.iter().find(|(known, _)| known == role).map(|(_, file)| file)
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let binds = self.binds.iter().flatten().map(bind::Bind::as_fd);
+        let devices = self.devices.iter().filter_map(device::Device::descriptor);
+        let limits = self.limits.iter().flat_map(limit::Place::descriptors);
+        let files = self.files.iter().map(|(_, file)| file).chain(&self.handles).map(OwnedFd::as_fd);
+        [self.root.as_fd()].into_iter().chain(binds).chain(devices).chain(limits).chain(files)
     }
 
     /// The app's name.

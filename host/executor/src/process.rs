@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use rkt_sys::mount::{Attributes, FileSystem};
 use rkt_sys::namespace::{self, Namespace, Namespaces};
@@ -291,6 +293,36 @@ pub fn kill_children() -> Result<(), Failure> {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
     Ok(())
+}
+
+/// Kills every process in an app's mount namespace, as this process's own procfs shows them. Whether there
+/// was any: they end in their own time, so it is asked again.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub fn kill_all_of(pinned: &Pinned) -> Result<bool, Failure> {
+    let failed = || "list the processes of an app";
+    let own = namespace::identity(pinned.mounts.as_fd()).map_err(Failure::of(failed))?;
+    let mut were_there = false;
+    for entry in std::fs::read_dir(scaffold::PROC).map_err(Failure::of(failed))?.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let Some(process) = pid.and_then(|pid| PidFd::open(pid).ok()) else { continue };
+        if is_in_mounts(&entry.path(), own) {
+            were_there = true;
+            // It may have ended by now.
+            let _ = process.signal(Signal::KILL);
+        }
+    }
+    Ok(were_there)
+}
+
+/// Whether a thread of the process at this path of procfs is in this mount namespace. The first thread of a
+/// process may have ended before the others.
+fn is_in_mounts(process: &Path, namespace: u64) -> bool {
+    let is_there = |task: &Path| std::fs::metadata(task.join("ns/mnt")).is_ok_and(|stat| stat.ino() == namespace);
+    is_there(process)
+        || std::fs::read_dir(process.join("task"))
+            .is_ok_and(|mut tasks| tasks.any(|task| task.is_ok_and(|task| is_there(&task.path()))))
 }
 
 /// Makes this process the parent of every orphan of the pod, which nobody in the pod looks into. In a

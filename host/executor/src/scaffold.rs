@@ -17,6 +17,9 @@ pub(crate) const PROC: &str = "/proc";
 /// Where an app's process attaches the app's root, in a mount namespace of its own.
 pub(crate) const APP: &str = "/app";
 
+/// Where parts of apps are put that init did not inherit: see [`crate::places`].
+pub(crate) const APPS: &str = "/apps";
+
 /// Where nodes of the plan's devices are.
 const NODES: &str = "/devices";
 
@@ -46,7 +49,7 @@ fn make() -> rkt_sys::Result<(OwnedFd, Root)> {
         .try_clone()
         .map_err(|cause| rkt_sys::Error::new("dup", "init's file system", cause))
         .and_then(Root::from_fd)?;
-    for directory in [PROC, APP, EMPTY, NODES] {
+    for directory in [PROC, APP, APPS, EMPTY, NODES] {
         root.create_dir(Path::new(directory), Mode::from_raw_mode(0o555))?;
     }
     let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));

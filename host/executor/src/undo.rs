@@ -34,6 +34,21 @@ pub fn undo_after_the_last(pod: impl AsFd) -> Result<(), Failure> {
     undo_each(pod, |_| Ok(()))
 }
 
+/// The same for apps that are no more, of a pod that goes on with those that are named: their control groups,
+/// with whatever is still in them.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_apps_but(pod: impl AsFd, names: &[String]) -> Result<(), Failure> {
+    let is_of_another = |path: &Path| !names.iter().any(|name| path.ends_with(name));
+    let effects = journal::read(&pod)?;
+    let groups = effects.iter().filter_map(|effect| match effect {
+        Effect::Group(path) if is_of_another(path) => Some(path),
+        Effect::Group(_) | Effect::Processes(_) | Effect::Undone => None,
+    });
+    groups.map(|path| remove_group(path)).fold(Ok(()), Result::and)
+}
+
 fn undo_each(pod: impl AsFd, end_processes: impl Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {
     let effects = journal::read(&pod)?;
     if effects.is_empty() {

@@ -10,6 +10,7 @@ use rkt_sys::socket;
 use crate::frame::{Channel, Frame, Stream, WINDOW};
 use crate::link::{Link, LinkError, one_frame};
 use crate::message::{Ended, Enter, Reply, Request, Status, WindowSize};
+use crate::parcel::Outgoing;
 
 /// The socket's name in a pod's directory.
 pub const SOCKET: &str = "control";
@@ -131,6 +132,34 @@ impl Control {
             while let Some((stream, frame)) = self.link.next_frame().map_err(ControlError::Link)? {
                 if let Some(ended) = command.take(&mut self.link, stream, frame)? {
                     return Ok(ended);
+                }
+            }
+            if self.link.has_ended() {
+                return Err(ControlError::Ended);
+            }
+        }
+    }
+
+    /// Makes the pod another one: the launch, as JSON, is of the pod as it is to be. Returns when that is so.
+    ///
+    /// # Errors
+    /// The monitor refused, and the pod is as it was; or the pod ended, or the connection failed.
+    pub fn change(mut self, launch: Vec<u8>) -> Result<(), ControlError> {
+        self.link.send_message(CALL, &Request::Change {});
+        let mut parcel = Outgoing::new(Stream::new(CALL, Channel::Input), launch);
+        loop {
+            parcel.advance(&mut self.link);
+            exchange(&mut self.link, [])?;
+            while let Some((_, frame)) = self.link.next_frame().map_err(ControlError::Link)? {
+                match frame {
+                    Frame::Credit(more) => parcel.allow(more),
+                    Frame::Message(json) => {
+                        return match parse(&json)? {
+                            Reply::Done {} => Ok(()),
+                            other => Err(unexpected(other)),
+                        };
+                    }
+                    _ => {}
                 }
             }
             if self.link.has_ended() {

@@ -1,4 +1,5 @@
-//! Init: the pod's first process. It sets the pod up, starts its apps, lets commands in, and reaps.
+//! Init: the pod's first process. It sets the pod up, starts its apps, lets commands in, and reaps. Apps come
+//! and go while it runs, as the monitor orders.
 //!
 //! It knows the plan and nothing of the host. When the monitor's end of the connection closes, all of
 //! the pod ends.
@@ -6,27 +7,36 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rkt_executor::order::Prepared;
-use rkt_executor::process::{self, CODE_OF_NO_PROGRAM, Progress, Starting, Stdio};
-use rkt_executor::{Command, Failure};
+use rkt_executor::process::{self, CODE_OF_NO_PROGRAM, Stdio};
+use rkt_executor::{Command, Failure, PreparedApp};
 use rkt_monitor::frame::{Channel, Frame, Stream};
 use rkt_monitor::link::{Link, LinkError};
+use rkt_monitor::parcel::Incoming;
 use rkt_monitor::{Ended, Reply, Request};
-use rkt_sys::pidfd::{Exit, PidFd, reap_any};
+use rkt_sys::pidfd::{Exit, reap_any};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::process as own;
-use rkt_sys::signal::{self, Signals};
-use rustix::process::{Pid, Signal};
+use rkt_sys::signal::Signals;
+use rustix::process::Signal;
 
+use self::app::{App, Forwarded, News};
 use self::command::Entered;
-use crate::between::{CALL, Event, Order};
+use crate::between::{CALL, Event, app_of, output_call};
 use crate::idle::Idle;
 
+mod app;
 mod command;
+mod orders;
+mod source;
 
 /// Commands that may run in a pod at a time, beside its apps.
 const MOST_COMMANDS: usize = 64;
+
+/// How often it is looked whether what was killed is gone.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Write ends of an app's output.
 #[derive(Debug)]
@@ -35,53 +45,43 @@ pub(crate) struct Output {
     pub(crate) error: OwnedFd,
 }
 
-struct Init<'a> {
-    pod: &'a Prepared,
+struct Init {
     link: Link,
     signals: Signals,
-    apps: Vec<App>,
+    /// By their numbers.
+    apps: BTreeMap<usize, App>,
+    /// What of the apps' output comes by way of this process.
+    outputs: BTreeMap<usize, Forwarded>,
     commands: BTreeMap<u32, Entered>,
+    /// A launch on its way here, and the last that came.
+    incoming: Incoming,
+    launch: Option<Vec<u8>>,
     idle: Idle,
-}
-
-enum App {
-    Starting(Starting),
-    Running { pid: Pid, process: PidFd, pinned: Option<process::Pinned> },
-    Ended,
-}
-
-impl App {
-    fn go(&self) {
-        if let Self::Starting(starting) = self {
-            starting.go();
-        }
-    }
 }
 
 /// Runs as init until the pod has ended; returns the process's code. Everything that the caller holds
 /// is a copy of the monitor's: what is not handed over here is closed.
-pub(crate) fn run(pod: &Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>, outputs: &[Output]) -> i32 {
-    let Ok(mut link) = greet(pod, link, lock, outputs) else {
+pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>, outputs: Vec<Output>) -> i32 {
+    let Ok(mut link) = greet(&pod, link, lock, &outputs) else {
         return 1;
     };
-    let begun = begin(pod).and_then(|signals| {
-        let apps = start_all(pod, outputs)?;
+    let begun = begin(&pod).and_then(|signals| {
+        let apps = start_all(pod.take_apps(), outputs)?;
         pod.leave_host().map_err(|failure| (None, failure))?;
-        apps.iter().for_each(App::go);
+        apps.values().for_each(App::go);
         Ok((signals, apps))
     });
     match begun {
         Ok((signals, apps)) => {
-            let mut init = Init { pod, link, signals, apps, commands: BTreeMap::new(), idle: Idle::default() };
             // Where the monitor is gone there is nobody to tell.
-            let _ = init.serve();
+            let _ = Init::new(link, signals, apps).serve();
         }
         Err((app, failure)) => {
             link.send_message(CALL, &Event::Failed { app, failure });
             let _ = send_all(&mut link);
         }
     }
-    end_all(pod)
+    end_all(&pod)
 }
 
 fn greet(
@@ -114,31 +114,39 @@ fn begin(pod: &Prepared) -> Result<Signals, (Option<usize>, Failure)> {
     begun().map_err(|failure| (None, failure))
 }
 
-fn start_all(pod: &Prepared, outputs: &[Output]) -> Result<Vec<App>, (Option<usize>, Failure)> {
-    let apps = pod.apps().iter().zip(outputs).enumerate();
-    apps.map(|(index, (app, output))| {
-        let copy = |fd: &OwnedFd| fd.try_clone().map_err(process::failed("copy a descriptor"));
-        let started = copy(&output.output).and_then(|stdout| {
-            let stdio = Stdio::Files { input: None, output: stdout, error: copy(&output.error)? };
-            process::start(app, &stdio)
-        });
-        started.map(App::Starting).map_err(|failure| (Some(index), failure))
+fn start_all(apps: Vec<PreparedApp>, outputs: Vec<Output>) -> Result<BTreeMap<usize, App>, (Option<usize>, Failure)> {
+    let apps = apps.into_iter().zip(outputs).enumerate();
+    apps.map(|(number, (app, Output { output, error }))| {
+        let started = App::start(app, &Stdio::Files { input: None, output, error });
+        started.map(|app| (number, app)).map_err(|failure| (Some(number), failure))
     })
     .collect()
 }
 
-impl Init<'_> {
+impl Init {
+    fn new(link: Link, signals: Signals, apps: BTreeMap<usize, App>) -> Self {
+        Self {
+            link,
+            signals,
+            apps,
+            outputs: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            incoming: Incoming::default(),
+            launch: None,
+            idle: Idle::default(),
+        }
+    }
+
     /// Serves until all apps have ended or the monitor is gone.
     fn serve(&mut self) -> Result<(), LinkError> {
-        for (index, app) in self.apps.iter().enumerate() {
-            if let App::Starting(starting) = app {
-                let pid = starting.pid.as_raw_pid().cast_unsigned();
-                self.link.send_message(CALL, &Event::Made { app: index, pid });
-            }
+        for (number, app) in &self.apps {
+            say_made(&mut self.link, *number, app);
         }
         loop {
             self.link.flush()?;
             if self.has_ended() || self.link.has_ended() {
+                // What the apps said last goes as far as the monitor takes it unasked.
+                self.advance_outputs();
                 return send_all(&mut self.link);
             }
             self.wait()?;
@@ -147,30 +155,32 @@ impl Init<'_> {
             while let Some((stream, frame)) = self.link.next_frame()? {
                 self.take(stream, frame);
             }
+            self.advance_removals();
             // Last, since both ends and frames change what there is to do for them.
             self.advance_commands();
+            self.advance_outputs();
         }
     }
 
     fn has_ended(&self) -> bool {
-        self.apps.iter().all(|app| matches!(app, App::Ended))
+        self.apps.values().all(App::has_ended) && self.outputs.is_empty()
     }
 
     fn wait(&mut self) -> Result<(), LinkError> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, self.link.wants_to_receive());
         flags.set(PollFlags::OUT, self.link.wants_to_send());
+        let pause = self.apps.values().any(App::is_leaving).then_some(PAUSE);
         let link_is_ready = {
             let mut fds = vec![PollFd::new(&self.link, flags), PollFd::new(&self.signals, PollFlags::IN)];
-            for app in &self.apps {
-                if let App::Starting(starting) = app {
-                    fds.push(PollFd::new(starting, PollFlags::IN));
-                }
+            self.apps.values().for_each(|app| app.add_to(&mut fds));
+            if self.link.has_room() {
+                self.outputs.values().for_each(|output| output.add_to(&mut fds));
             }
             for command in self.commands.values() {
                 command.add_to(&mut fds);
             }
-            self.idle.poll(&mut fds, None).map_err(|error| LinkError::Broken(error.into()))?;
+            self.idle.poll(&mut fds, pause).map_err(|error| LinkError::Broken(error.into()))?;
             fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
         };
         if link_is_ready && self.link.wants_to_receive() {
@@ -180,26 +190,40 @@ impl Init<'_> {
     }
 
     fn advance_apps(&mut self) {
-        for (index, app) in self.apps.iter_mut().enumerate() {
-            let App::Starting(starting) = app else { continue };
-            match starting.progress() {
-                Progress::Underway => {}
-                Progress::Running(pinned) => {
-                    let pid = starting.pid;
-                    let App::Starting(starting) = std::mem::replace(app, App::Ended) else { continue };
-                    *app = App::Running { pid, process: starting.process, pinned };
-                    self.link.send_message(CALL, &Event::Up { app: index });
-                }
-                Progress::Failed(failure) => {
-                    *app = App::Ended;
+        for (number, app) in &mut self.apps {
+            match app.advance() {
+                None => {}
+                Some(News::Up) => self.link.send_message(CALL, &Event::Up { app: *number }),
+                Some(News::Failed(failure)) => {
                     let is_of_program = failure.is_of_program();
-                    self.link.send_message(CALL, &Event::Failed { app: Some(index), failure });
+                    self.link.send_message(CALL, &Event::Failed { app: Some(*number), failure });
                     if is_of_program {
                         let ended = Ended::Code(CODE_OF_NO_PROGRAM);
-                        self.link.send_message(CALL, &Event::Exited { app: index, ended });
+                        self.link.send_message(CALL, &Event::Exited { app: *number, ended });
                     }
                 }
             }
+        }
+    }
+
+    /// Sends on what apps write. Once all have ended, what they left running can say no more.
+    fn advance_outputs(&mut self) {
+        let have_ended = self.apps.values().all(App::has_ended);
+        for (number, output) in &mut self.outputs {
+            if have_ended {
+                output.finish();
+            }
+            output.advance(output_call(*number), &mut self.link);
+        }
+        self.outputs.retain(|_, output| !output.is_done());
+    }
+
+    fn advance_removals(&mut self) {
+        let gone: Vec<usize> =
+            self.apps.iter().filter(|(_, app)| app.is_leaving() && app.is_gone()).map(|(number, _)| *number).collect();
+        for number in gone {
+            self.apps.remove(&number);
+            self.link.send_message(CALL, &Event::Removed { app: number });
         }
     }
 
@@ -214,9 +238,9 @@ impl Init<'_> {
         while let Ok(Some(_)) = self.signals.read() {}
         while let Ok(Some((pid, exit))) = reap_any() {
             let ended = of_exit(exit);
-            let index = self.apps.iter().position(|app| app.pid() == Some(pid));
-            if let Some(index) = index {
-                self.app_ended(index, ended);
+            let number = self.apps.iter().find(|(_, app)| app.pid() == Some(pid)).map(|(number, _)| *number);
+            if let Some(number) = number {
+                self.app_ended(number, ended);
             } else if let Some(command) = self.commands.values_mut().find(|command| command.pid() == pid) {
                 command.has_ended(ended);
             }
@@ -224,26 +248,32 @@ impl Init<'_> {
     }
 
     /// An app that ended before its program ran, or as it did, may have said so already or not yet.
-    fn app_ended(&mut self, index: usize, ended: Ended) {
+    fn app_ended(&mut self, number: usize, ended: Ended) {
         self.advance_apps();
-        if matches!(self.apps[index], App::Running { .. }) {
-            let app = std::mem::replace(&mut self.apps[index], App::Ended);
-            self.link.send_message(CALL, &Event::Exited { app: index, ended });
-            // The kernel takes the app's mounts apart when they are let go of: the monitor hears first. A
-            // connection that is broken is found to be so at the next turn.
-            let _ = self.link.flush();
-            drop(app);
+        if self.apps.get_mut(&number).is_some_and(App::ended) {
+            self.link.send_message(CALL, &Event::Exited { app: number, ended });
         }
     }
 
     fn take(&mut self, stream: Stream, frame: Frame) {
         match (stream.call, stream.channel, frame) {
             (CALL, Channel::Message, Frame::Message(json)) => {
-                if let Ok(Order::Signal(number)) = serde_json::from_slice(&json) {
-                    self.signal_apps(number);
+                if let Ok(order) = serde_json::from_slice(&json) {
+                    self.obey(order);
+                }
+            }
+            (CALL, Channel::Input, frame) => {
+                // The monitor has had it in its hands: it is not too large.
+                if let Ok(Some(launch)) = self.incoming.take(stream, &frame, &mut self.link) {
+                    self.launch = Some(launch);
                 }
             }
             (CALL, ..) => {}
+            (call, channel, frame) if app_of(call).is_some() => {
+                if let Some(output) = app_of(call).and_then(|app| self.outputs.get_mut(&app)) {
+                    output.take(channel, &frame);
+                }
+            }
             (call, Channel::Message, Frame::Message(json)) => match serde_json::from_slice(&json) {
                 Ok(Request::Enter(enter)) => {
                     if let Err(failure) = self.enter(call, &enter) {
@@ -266,27 +296,14 @@ impl Init<'_> {
         }
     }
 
-    fn signal_apps(&self, number: i32) {
-        let Some(signal) = signal::from_number(number) else { return };
-        for app in &self.apps {
-            // One that has just ended is as good as signalled.
-            let _ = match app {
-                App::Running { process, .. } => process.signal(signal),
-                App::Starting(starting) => starting.process.signal(signal),
-                App::Ended => Ok(()),
-            };
-        }
-    }
-
     fn enter(&mut self, call: u32, enter: &rkt_monitor::Enter) -> Result<(), Failure> {
         if self.commands.len() >= MOST_COMMANDS || self.commands.contains_key(&call) {
             return Err(Failure::new("too many commands run in the pod"));
         }
-        let named = self.pod.apps().iter().zip(&self.apps).find(|(app, _)| app.name() == enter.app);
-        let (app, state) = named.ok_or_else(|| Failure::new(format!("the pod has no app {}", enter.app)))?;
-        let App::Running { pinned: Some(pinned), .. } = state else {
-            return Err(Failure::new(format!("app {} does not run", enter.app)));
-        };
+        let named = self.apps.values().find(|app| app.prepared().name() == enter.app && !app.is_leaving());
+        let app = named.ok_or_else(|| Failure::new(format!("the pod has no app {}", enter.app)))?;
+        let pinned = app.entrance().ok_or_else(|| Failure::new(format!("app {} does not run", enter.app)))?;
+        let app = app.prepared();
         let arguments = enter.arguments.clone();
         let mut command = Command { file: enter.file.clone(), arguments, ..app.command().clone() };
         if let Some(kind) = enter.terminal.as_ref().and_then(|terminal| terminal.kind.clone()) {
@@ -299,13 +316,9 @@ impl Init<'_> {
     }
 }
 
-impl App {
-    fn pid(&self) -> Option<Pid> {
-        match self {
-            Self::Starting(starting) => Some(starting.pid),
-            Self::Running { pid, .. } => Some(*pid),
-            Self::Ended => None,
-        }
+fn say_made(link: &mut Link, number: usize, app: &App) {
+    if let Some(pid) = app.pid() {
+        link.send_message(CALL, &Event::Made { app: number, pid: pid.as_raw_pid().cast_unsigned() });
     }
 }
 

@@ -102,7 +102,12 @@ impl Link {
 
     /// Whether anything more is read now: not while the other end leaves too much lying.
     pub fn wants_to_receive(&self) -> bool {
-        !self.ended && self.waiting.len() < MOST_WAITING
+        !self.ended && self.has_room()
+    }
+
+    /// Whether more may be put on the way: not while the other end leaves too much lying.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < MOST_WAITING
     }
 
     /// Reads what is there, once.

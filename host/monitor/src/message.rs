@@ -22,7 +22,20 @@ pub enum Request {
     Enter(Enter),
     /// The terminal of a command that runs has changed its size. No answer.
     Resize(WindowSize),
+    /// Makes the pod another one, with one app more or one less. The launch of the pod as it is to be follows
+    /// as a parcel ([`crate::parcel`]) on the call's channel of input, with places and command of the new app
+    /// only. Answered by [`Reply::Done`] when all is done, and the files in [`STAGED`] are in their places;
+    /// otherwise the pod is as it was.
+    Change {},
 }
+
+/// The directory in a pod's directory in which whoever asks for a change leaves the pod's manifest and record
+/// as they are to be. They take the places of those of the same name when the change is made, and not before.
+pub const STAGED: &str = "change";
+
+/// What is staged, in the order in which it takes its place when the pod grows: the manifest, which says
+/// which apps there are, after the record. When it shrinks it is the other way round.
+pub const STAGED_FILES: [&str; 2] = ["record.json", "pod"];
 
 /// A command to run as an app's own process is run: with its root, user, environment and limits, and
 /// no more rights.
@@ -83,6 +96,9 @@ pub struct Status {
     pub init: u32,
     /// Each app, in the order of the pod.
     pub apps: Vec<AppStatus>,
+    /// Whether the pod is being changed.
+    #[serde(default)]
+    pub is_changing: bool,
 }
 
 /// What an app does.

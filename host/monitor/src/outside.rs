@@ -10,6 +10,7 @@ use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
+use rkt_monitor::frame::{Frame, Stream};
 use rkt_monitor::start::Arguments;
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
@@ -18,19 +19,22 @@ use rkt_sys::signal::Signals;
 use rustix::process::Signal;
 
 use self::apps::Apps;
+use self::change::Change;
 use self::clients::Clients;
 use self::debug::Debug;
 use self::ending::Ending;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
-use crate::between::{CALL, Event, Order};
+use crate::between::{CALL, Event, Order, app_of};
 use crate::idle::Idle;
 
 mod apps;
+mod change;
 mod clients;
 mod debug;
 mod ending;
+mod helper;
 mod output;
 mod programs;
 mod record;
@@ -71,6 +75,11 @@ struct Monitor {
     voices: usize,
     clients: Clients,
     record: Record,
+    /// The pod's directory, and its lock.
+    pod: OwnedFd,
+    /// What the pod was made from, and after each change what it became.
+    launch: OwnedFd,
+    change: Option<Change>,
     debug: Debug,
     idle: Idle,
 }
@@ -83,9 +92,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let control = UnixListener::from(inherited(arguments.control)?);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::set_dumpable(false).map_err(failed("hide the monitor's memory"))?;
-    let launch = read_launch(inherited(arguments.launch)?)?;
+    let source = inherited(arguments.launch)?;
+    let launch = read_launch(&source)?;
     debug.step("read the launch");
-    let result = start(&launch, &pod, control, debug).and_then(|monitor| monitor.serve(&pod));
+    let started = start(&launch, source, &pod, control, debug);
+    drop(launch);
+    let result = started.and_then(|monitor| monitor.serve(&pod));
     let undone = match &result {
         Ok(Ended { was_clean: true, .. }) => undo_after_the_last(&pod),
         _ => undo(&pod),
@@ -94,13 +106,20 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     undone.map(|()| code).map_err(|failure| failure.within("leave the host as it was"))
 }
 
-fn read_launch(file: OwnedFd) -> Result<Launch, Failure> {
+fn read_launch(source: &OwnedFd) -> Result<Launch, Failure> {
     let mut json = Vec::new();
-    File::from(file).take(LARGEST_LAUNCH).read_to_end(&mut json).map_err(failed("read what is to be started"))?;
+    let file = source.try_clone().map(File::from).map_err(failed("read what is to be started"))?;
+    file.take(LARGEST_LAUNCH).read_to_end(&mut json).map_err(failed("read what is to be started"))?;
     serde_json::from_slice(&json).map_err(failed("understand what is to be started"))
 }
 
-fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug) -> Result<Monitor, Failure> {
+fn start(
+    launch: &Launch,
+    source: OwnedFd,
+    pod: &OwnedFd,
+    control: UnixListener,
+    mut debug: Debug,
+) -> Result<Monitor, Failure> {
     let plan = launch.check().map_err(|refusal| {
         Failure::new(refusal.to_string()).within(format!("the plan of {} is refused", launch.plugin))
     })?;
@@ -118,12 +137,11 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     };
     debug.step("prepare mounts and groups");
     let (voices, theirs) = outputs.add(&prepared)?;
-    let first = Cell::start(&prepared, pod, &theirs)?;
+    let first = Cell::start(prepared, pod, theirs)?;
     debug.step("make the pod's first process");
-    // What is init's now is let go of: an end of a pipe that is held here would never end.
-    drop((prepared, theirs));
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
+    let pod = pod.try_clone().map_err(failed("hold the pod's directory"))?;
     debug.step("write down who runs");
     Ok(Monitor {
         first,
@@ -136,6 +154,9 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
         voices,
         clients,
         record,
+        pod,
+        launch: source,
+        change: None,
         debug,
         idle: Idle::default(),
     })
@@ -145,6 +166,9 @@ impl Monitor {
     /// Serves until init has ended and all output was handed on.
     fn serve(mut self, pod: &OwnedFd) -> Result<Ended, Failure> {
         let served = self.serve_init();
+        if let Some(change) = self.change.take() {
+            change.abandon();
+        }
         if served.is_err() {
             self.first.kill()?;
         }
@@ -155,7 +179,7 @@ impl Monitor {
             // What init left running would hold its output open for ever.
             undo(pod)?;
         }
-        self.outputs.finish(&self.signals, self.ending.time_for_output())?;
+        self.outputs.finish(&mut self.first.link, &self.signals, self.ending.time_for_output())?;
         served?;
         if exit != Exit::Code(0) {
             say("init was killed, and the pod with it");
@@ -175,7 +199,7 @@ impl Monitor {
             }
             self.hear_init(events.init_has_ended)?;
             self.hear_helpers()?;
-            self.outputs.advance();
+            self.outputs.advance(&mut self.first.link);
             if events.newcomers {
                 self.clients.accept();
             }
@@ -185,8 +209,10 @@ impl Monitor {
                 apps: &self.apps,
                 init_pid: self.first.init.pid,
                 entry: &self.entry,
+                is_changing: self.change.is_some(),
             };
             self.clients.advance(pod);
+            self.advance_change()?;
             self.carry_out_ending();
             if events.init_has_ended && self.first.link.has_ended() {
                 return Ok(());
@@ -205,7 +231,12 @@ impl Monitor {
         self.helpers.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
-        self.idle.poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
+        let change = self.change.as_ref();
+        if let Some(change) = change {
+            change.add_to(&mut fds);
+        }
+        let left = self.ending.time_left().into_iter().chain(change.and_then(Change::time_left)).min();
+        self.idle.poll(&mut fds, left).map_err(failed("wait for events"))?;
         let happened = |index: usize| !fds[index].revents().is_empty();
         Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
     }
@@ -222,19 +253,31 @@ impl Monitor {
             let mut heard = false;
             while let Some((stream, frame)) = self.first.link.next_frame().map_err(failed("hear init"))? {
                 heard = true;
-                if stream.call != CALL {
-                    self.clients.hear_init(stream, &frame, &mut self.first.link);
-                } else if let Some(event) = programs::event(stream.call, &frame)? {
-                    match self.entry {
-                        Entry::Apps => self.hear_event(event)?,
-                        Entry::Opaque { .. } => self.hear_program(event)?,
-                    }
-                }
+                self.hear_frame(stream, frame)?;
             }
             // Once init has ended, all that it said is heard before anything else.
             if !all || (!heard && self.first.link.has_ended()) {
                 return Ok(());
             }
+        }
+    }
+
+    fn hear_frame(&mut self, stream: Stream, frame: Frame) -> Result<(), Failure> {
+        if let Some(app) = app_of(stream.call) {
+            return if app < self.apps.next() { self.outputs.take(stream, frame) } else { Err(apps::unknown()) };
+        }
+        if stream.call != CALL {
+            self.clients.hear_init(stream, &frame, &mut self.first.link);
+            return Ok(());
+        }
+        if let Frame::Credit(more) = frame {
+            self.change_hears_credit(more);
+            return Ok(());
+        }
+        match (programs::event(stream.call, &frame)?, &self.entry) {
+            (None, _) => Ok(()),
+            (Some(event), Entry::Apps) => self.hear_event(event),
+            (Some(event), Entry::Opaque { .. }) => self.hear_program(event),
         }
     }
 
@@ -257,11 +300,12 @@ impl Monitor {
             Event::Made { pid, .. } => {
                 let name = self.apps.only_name().unwrap_or("program").to_owned();
                 self.outputs.name(self.voices, &name, pid);
-                (0..self.apps.count()).try_for_each(|app| self.apps.made(app, pid))
+                self.apps.numbers().into_iter().try_for_each(|app| self.apps.made(app, pid))
             }
             Event::Failed { failure, .. } => Err(failure.within("program")),
-            Event::Up { .. } => (0..self.apps.count()).try_for_each(|app| self.hear_event(Event::Up { app })),
-            Event::Exited { ended, .. } => (0..self.apps.count()).try_for_each(|app| self.ended(app, ended)),
+            Event::Up { .. } => self.apps.numbers().into_iter().try_for_each(|app| self.hear_event(Event::Up { app })),
+            Event::Exited { ended, .. } => self.apps.numbers().into_iter().try_for_each(|app| self.ended(app, ended)),
+            Event::Removed { .. } => Ok(()),
         }
     }
 
@@ -277,9 +321,13 @@ impl Monitor {
                 if self.apps.up(app)? {
                     self.record.ready()?;
                 }
+                self.change_hears_up(app)?;
             }
             Event::Failed { app: Some(app), failure } => {
                 let failure = failure.within(format!("app {}", self.apps.name(app)?));
+                if self.change_hears_failure(app, &failure)? {
+                    return Ok(());
+                }
                 if !failure.is_of_program() {
                     return Err(failure);
                 }
@@ -287,17 +335,18 @@ impl Monitor {
             }
             Event::Failed { app: None, failure } => return Err(failure),
             Event::Exited { app, ended } => self.ended(app, ended)?,
+            Event::Removed { app } => self.change_hears_removed(app),
         }
         Ok(())
     }
 
     fn ended(&mut self, app: usize, ended: rkt_monitor::Ended) -> Result<(), Failure> {
-        let code = self.apps.ended(app, ended, self.ending.has_begun())?;
+        let (code, counts) = self.apps.ended(app, ended, self.ending.has_begun())?;
         self.record.app_ended(self.apps.name(app)?, code)?;
-        if code != 0 {
+        if code != 0 && counts {
             self.ending.begin();
         }
-        Ok(())
+        self.change_hears_end(app)
     }
 
     fn carry_out_ending(&mut self) {

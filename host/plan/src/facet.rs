@@ -158,10 +158,13 @@ fn hides(mount: &Mount, all: &[Mount]) -> bool {
     })
 }
 
+/// The subject of what became of requests.
+pub(crate) const REQUESTS: &str = "requests";
+
 /// What became of what the pod asked for.
 pub(crate) fn answers(plan: &CheckedPlan) -> Vec<Facet> {
     let facet = |answered: &Answered| Facet {
-        subject: "requests".to_owned(),
+        subject: REQUESTS.to_owned(),
         aspect: "",
         item: answered.request.clone(),
         text: format!("{}: {}", answered.asked, describe_answer(&answered.answer)),

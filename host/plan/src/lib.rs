@@ -10,6 +10,7 @@
 mod answer;
 mod artifact;
 mod capability;
+mod change;
 mod check;
 mod checked;
 mod diff;
@@ -32,6 +33,7 @@ mod word;
 pub use answer::{Answer, Answered};
 pub use artifact::{Artifact, ArtifactKind};
 pub use capability::{Capability, CapabilitySet, UnknownCapability};
+pub use change::{AppChange, Unchangeable, change};
 pub use check::check;
 pub use checked::{
     CheckedPlan, Directory, FileSystem, Jail, Link, Mount, MountOptions, NewFile, Reach, Root, Source, Stdio, User,

@@ -132,6 +132,21 @@ impl Hierarchies {
         self.0.iter()
     }
 
+    /// The same, as seen by a process in the group above, where the calling process is in the group
+    /// `below` of another.
+    #[must_use]
+    pub fn from_above(mut self, below: &Path) -> Self {
+        for hierarchy in self.0.iter_mut().filter(|hierarchy| hierarchy.own.ends_with(below)) {
+            let depth = below.components().count();
+            if let Some(above) =
+                hierarchy.own.ancestors().nth(depth).filter(|at| at.starts_with(&hierarchy.mount_point))
+            {
+                hierarchy.own = above.to_owned();
+            }
+        }
+        self
+    }
+
     /// What kinds of hierarchy there are.
     pub fn layout(&self) -> Layout {
         Layout::of(|version| self.0.iter().any(|hierarchy| hierarchy.version == version))

@@ -31,10 +31,7 @@ pub(crate) fn prepare(
     writer: Writer,
 ) -> Result<Bind, Failure> {
     let failed = || format!("bind {}", describe(source));
-    let depth = match reach {
-        Reach::Single => Depth::One,
-        Reach::Recursive => Depth::Recursive,
-    };
+    let depth = depth(reach);
     let mount = if let Source::RootOf(app) = source {
         root::of_app(launch, app)?
     } else {
@@ -56,6 +53,19 @@ pub(crate) fn prepare(
 }
 
 impl Bind {
+    /// The same of a mount that somebody prepared, and of which this is a copy of one's own.
+    pub(crate) fn of_mount(place: &OwnedFd, reach: Reach) -> Result<Self, Failure> {
+        let failed = || "take a bind from its place";
+        let stat = rustix::fs::fstat(place).map_err(Failure::of(failed))?;
+        let mount = mount::clone_tree(place.as_fd(), depth(reach)).map_err(Failure::of(failed))?;
+        Ok(Self { mount, kind: Kind::of(&stat) })
+    }
+
+    /// Whether it is a directory or not.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The mount.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.mount.as_fd()
@@ -89,6 +99,13 @@ pub(crate) fn open_for(source: &Source, access: Access, launch: &Launch, writer:
     // Through the descriptor: whatever is at the path by now, this is what was looked at.
     let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
     rustix::fs::open(own, flags | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(Failure::of(failed))
+}
+
+fn depth(reach: Reach) -> Depth {
+    match reach {
+        Reach::Single => Depth::One,
+        Reach::Recursive => Depth::Recursive,
+    }
 }
 
 fn open(source: &Source, launch: &Launch, writer: Writer) -> Result<OwnedFd, Failure> {

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rkt_plan::{Jail, LimitKind};
 use rkt_sys::cgroup::{Base, Controller, Group, Hierarchies, Layout};
-use rustix::fs::FsWord;
+use rkt_sys::mount::{self, Depth};
+use rkt_sys::root::Root;
+use rustix::fs::{FsWord, Mode, OFlags};
+use rustix::process::Pid;
 
 use crate::failure::Failure;
 use crate::journal::{Effect, Journal};
@@ -43,24 +46,27 @@ pub(crate) struct Place {
 }
 
 impl Host {
-    pub(crate) fn look(uuid: &str) -> Result<Self, Failure> {
+    /// `monitor` is the pod's monitor: the calling process or its parent.
+    pub(crate) fn look(uuid: &str, monitor: Pid) -> Result<Self, Failure> {
+        let aside: PathBuf = [TOP, uuid, MONITOR].iter().collect();
         let hierarchies = Hierarchies::detect().map_err(Failure::of(|| "look at the host's control groups"))?;
+        // A monitor that stepped aside before looks from its own group.
+        let hierarchies = hierarchies.from_above(&aside);
         if !is_delegated(&hierarchies) {
             return Ok(Self { hierarchies, base: Base::Top });
         }
         let host = Self { hierarchies, base: Base::Own };
-        host.move_aside(uuid).map_err(Failure::of(|| "divide the unit's control group"))?;
+        host.move_aside(&aside, monitor).map_err(Failure::of(|| "divide the unit's control group"))?;
         Ok(host)
     }
 
     /// A group that has groups with limits has no processes of its own (cgroups(7), "no internal
     /// processes"), so the monitor moves to one beside its apps'. The service manager removes that with
     /// the unit.
-    fn move_aside(&self, uuid: &str) -> rkt_sys::Result<()> {
-        let path: PathBuf = [TOP, uuid, MONITOR].iter().collect();
-        let group = self.hierarchies.group(self.base, &path, &[])?;
+    fn move_aside(&self, path: &Path, monitor: Pid) -> rkt_sys::Result<()> {
+        let group = self.hierarchies.group(self.base, path, &[])?;
         create(&group)?;
-        group.add(rustix::process::getpid())
+        group.add(monitor).and_then(|()| group.add(rustix::process::getpid()))
     }
 
     /// Makes an app's group with its limits. Where the groups are is written down first.
@@ -118,6 +124,28 @@ impl Place {
     /// The version 2 group in which to start a process.
     pub(crate) fn unified(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(|group| group.as_fd())
+    }
+
+    /// Mounts of what it takes to get into the groups, attached nowhere: the directory of the version 2
+    /// group, and the lists of the version 1 groups.
+    pub(crate) fn mounts(&self) -> Result<(Option<OwnedFd>, Vec<OwnedFd>), Failure> {
+        let failed = || "hand the control group on";
+        let clone = |fd: BorrowedFd<'_>| mount::clone_tree(fd, Depth::One).map_err(Failure::of(failed));
+        let unified = self.unified().map(clone).transpose()?;
+        let lists = self.lists.iter().map(|list| clone(list.as_fd())).collect::<Result<_, _>>()?;
+        Ok((unified, lists))
+    }
+
+    /// The same from where such mounts are attached: the names of the directory, and of the lists.
+    pub(crate) fn of_mounts(places: &Root, unified: Option<&str>, lists: &[String]) -> Result<Self, Failure> {
+        let failed = || "take the control group from its place";
+        let open = |name: &str, flags| {
+            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(places, name, flags, Mode::empty()).map_err(Failure::of(failed))
+        };
+        let unified = unified.map(|name| open(name, OFlags::RDONLY | OFlags::DIRECTORY)).transpose()?;
+        let lists = lists.iter().map(|name| open(name, OFlags::WRONLY).map(File::from)).collect::<Result<_, _>>()?;
+        Ok(Self { unified, lists })
     }
 
     /// Every descriptor in it.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rkt_executor::process::{self, Pinned, Progress, Starting, Stdio};
 use rkt_executor::{Command, Failure, PreparedApp};
 use rkt_monitor::frame::{Channel, Frame, Stream, WINDOW};
-use rkt_monitor::link::{Link, one_frame};
+use rkt_monitor::link::Link;
 use rkt_monitor::{Ended, Reply, Terminal, WindowSize};
 use rkt_sys::pidfd::PidFd;
 use rkt_sys::poll::{PollFd, PollFlags};
@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal};
 use rustix::termios::Winsize;
+
+use super::source::Source;
 
 /// A command, from its start until all of its output was sent.
 #[derive(Debug)]
@@ -37,15 +39,6 @@ struct Input {
     to: Option<OwnedFd>,
     waiting: Vec<u8>,
     has_ended: bool,
-}
-
-/// Something that the command writes.
-#[derive(Debug)]
-struct Source {
-    channel: Channel,
-    from: Option<OwnedFd>,
-    /// How much the client takes.
-    credit: u32,
 }
 
 impl Entered {
@@ -131,9 +124,7 @@ impl Entered {
             fds.push(PollFd::new(to, PollFlags::OUT));
         }
         for source in &self.outputs {
-            if let Some(from) = source.from.as_ref().filter(|_| source.credit > 0) {
-                fds.push(PollFd::new(from, PollFlags::IN));
-            }
+            source.add_to(fds);
         }
     }
 
@@ -231,38 +222,6 @@ impl Input {
         if self.has_ended && self.waiting.is_empty() && !is_terminal {
             self.to = None;
         }
-    }
-}
-
-impl Source {
-    fn new(channel: Channel, from: OwnedFd) -> Self {
-        Self { channel, from: Some(from), credit: WINDOW }
-    }
-
-    /// Sends what is there. True when nothing more is to come: at the end, and, once the process has
-    /// ended, when nothing is there now, since others may hold the other end for ever.
-    fn advance(&mut self, call: u32, may_wait: bool, link: &mut Link) -> bool {
-        let stream = Stream::new(call, self.channel);
-        while let Some(from) = &self.from {
-            if self.credit == 0 || !link.wants_to_receive() {
-                return false;
-            }
-            let mut buffer = vec![0; one_frame(self.credit)];
-            match rustix::io::read(from, &mut buffer) {
-                Ok(0) | Err(Errno::IO) => {
-                    self.from = None;
-                    link.send(stream, &Frame::End);
-                }
-                Ok(length) => {
-                    buffer.truncate(length);
-                    self.credit -= u32::try_from(length).unwrap_or(self.credit);
-                    link.send(stream, &Frame::Data(buffer));
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return !may_wait,
-            }
-        }
-        true
     }
 }
 

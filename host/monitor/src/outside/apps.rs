@@ -1,13 +1,17 @@
 //! The apps of a pod as the monitor knows them: from init's word, and nothing else.
 
+use std::collections::BTreeMap;
+
 use rkt_executor::Failure;
 use rkt_monitor::{AppState, AppStatus, Ended};
 use rustix::process::Signal;
 
-/// Each app with its state.
+/// Each app with its state, by its number.
 #[derive(Debug)]
 pub(crate) struct Apps {
-    apps: Vec<App>,
+    by_number: BTreeMap<usize, App>,
+    /// The number of the next app that comes. None is used twice.
+    next: usize,
     /// The first code that was not 0.
     code: u8,
 }
@@ -17,63 +21,103 @@ struct App {
     name: String,
     pid: u32,
     state: AppState,
+    /// It is being taken away: its end is no affair of the pod's any more.
+    is_leaving: bool,
 }
 
 impl Apps {
     pub(crate) fn new(names: impl Iterator<Item = String>) -> Self {
-        let apps = names.map(|name| App { name, pid: 0, state: AppState::Starting }).collect();
-        Self { apps, code: 0 }
+        let mut apps = Self { by_number: BTreeMap::new(), next: 0, code: 0 };
+        names.for_each(|name| {
+            apps.add(name);
+        });
+        apps
     }
 
-    pub(crate) fn name(&self, index: usize) -> Result<&str, Failure> {
-        self.apps.get(index).map(|app| app.name.as_str()).ok_or_else(unknown)
+    /// The number that the next app will have.
+    pub(crate) fn next(&self) -> usize {
+        self.next
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.apps.len()
+    /// An app comes; its number.
+    pub(crate) fn add(&mut self, name: String) -> usize {
+        let number = self.next;
+        self.next += 1;
+        self.by_number.insert(number, App { name, pid: 0, state: AppState::Starting, is_leaving: false });
+        number
+    }
+
+    /// An app begins to go. Whether it has ended already.
+    pub(crate) fn leave(&mut self, number: usize) -> Result<bool, Failure> {
+        let app = self.app(number)?;
+        app.is_leaving = true;
+        Ok(matches!(app.state, AppState::Exited(_)))
+    }
+
+    /// An app is gone.
+    pub(crate) fn remove(&mut self, number: usize) {
+        self.by_number.remove(&number);
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.by_number.iter().find(|(_, app)| app.name == name).map(|(number, _)| *number)
+    }
+
+    pub(crate) fn name(&self, number: usize) -> Result<&str, Failure> {
+        self.by_number.get(&number).map(|app| app.name.as_str()).ok_or_else(unknown)
+    }
+
+    /// The numbers of all.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        self.by_number.keys().copied().collect()
     }
 
     /// The name of the only app, where there is one only.
     pub(crate) fn only_name(&self) -> Option<&str> {
-        match self.apps.as_slice() {
-            [app] => Some(&app.name),
-            _ => None,
+        let mut apps = self.by_number.values();
+        apps.next().filter(|_| apps.next().is_none()).map(|app| app.name.as_str())
+    }
+
+    /// The names of all.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.by_number.values().map(|app| app.name.clone()).collect()
+    }
+
+    /// An app's first process was made.
+    pub(crate) fn made(&mut self, number: usize, pid: u32) -> Result<(), Failure> {
+        self.app(number)?.pid = pid;
+        Ok(())
+    }
+
+    /// An app runs its program. Whether now all have come so far.
+    pub(crate) fn up(&mut self, number: usize) -> Result<bool, Failure> {
+        let app = self.app(number)?;
+        if app.state == AppState::Starting {
+            app.state = AppState::Running { pid: app.pid };
         }
+        Ok(!self.by_number.values().any(|app| app.state == AppState::Starting))
+    }
+
+    /// An app has ended; the code that is recorded, and whether it counts for the pod. Of an app that ended by
+    /// the signal by which it was asked to, the code is 0. An app ends once.
+    pub(crate) fn ended(&mut self, number: usize, ended: Ended, was_asked: bool) -> Result<(i32, bool), Failure> {
+        let app = self.app(number)?;
+        let counts = !app.is_leaving;
+        if let AppState::Exited(earlier) = app.state {
+            return Ok((earlier.code(), counts));
+        }
+        let as_asked = (was_asked || app.is_leaving) && ended == Ended::Signal(Signal::TERM.as_raw());
+        let ended = if as_asked { Ended::Code(0) } else { ended };
+        app.state = AppState::Exited(ended);
+        if counts {
+            self.count_code(ended);
+        }
+        Ok((ended.code(), counts))
     }
 
     /// A helper has ended by itself; its code counts as an app's.
     pub(crate) fn helper_ended(&mut self, ended: Ended) {
         self.count_code(ended);
-    }
-
-    /// An app's first process was made.
-    pub(crate) fn made(&mut self, index: usize, pid: u32) -> Result<(), Failure> {
-        self.app(index)?.pid = pid;
-        Ok(())
-    }
-
-    /// An app runs its program. Whether now all have come so far.
-    pub(crate) fn up(&mut self, index: usize) -> Result<bool, Failure> {
-        let app = self.app(index)?;
-        if app.state == AppState::Starting {
-            app.state = AppState::Running { pid: app.pid };
-        }
-        Ok(!self.apps.iter().any(|app| app.state == AppState::Starting))
-    }
-
-    /// An app has ended; the code that is recorded. Of an app that ended by the signal by which it was
-    /// asked to, 0. An app ends once.
-    pub(crate) fn ended(&mut self, index: usize, ended: Ended, was_asked: bool) -> Result<i32, Failure> {
-        let app = self.app(index)?;
-        if let AppState::Exited(earlier) = app.state {
-            return Ok(earlier.code());
-        }
-        let as_asked = was_asked && ended == Ended::Signal(Signal::TERM.as_raw());
-        let ended = if as_asked { Ended::Code(0) } else { ended };
-        app.state = AppState::Exited(ended);
-        self.count_code(ended);
-        Ok(ended.code())
     }
 
     fn count_code(&mut self, ended: Ended) {
@@ -86,8 +130,8 @@ impl Apps {
     /// The apps that had not ended when all of the pod was killed, and how they did then.
     pub(crate) fn kill_rest(&self) -> Vec<(usize, Ended)> {
         let killed = Ended::Signal(Signal::KILL.as_raw());
-        let rest = self.apps.iter().enumerate().filter(|(_, app)| !matches!(app.state, AppState::Exited(_)));
-        rest.map(|(index, _)| (index, killed)).collect()
+        let rest = self.by_number.iter().filter(|(_, app)| !matches!(app.state, AppState::Exited(_)));
+        rest.map(|(number, _)| (*number, killed)).collect()
     }
 
     /// The pod's code: the first that was not 0, or 0.
@@ -97,15 +141,15 @@ impl Apps {
 
     /// As told to clients.
     pub(crate) fn status(&self) -> Vec<AppStatus> {
-        self.apps.iter().map(|app| AppStatus { name: app.name.clone(), state: app.state }).collect()
+        self.by_number.values().map(|app| AppStatus { name: app.name.clone(), state: app.state }).collect()
     }
 
-    fn app(&mut self, index: usize) -> Result<&mut App, Failure> {
-        self.apps.get_mut(index).ok_or_else(unknown)
+    fn app(&mut self, number: usize) -> Result<&mut App, Failure> {
+        self.by_number.get_mut(&number).ok_or_else(unknown)
     }
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::new("init speaks of an app that is none")
 }
 
@@ -120,8 +164,8 @@ mod tests {
     #[test]
     fn the_first_code_that_is_not_0_is_the_pods() {
         let mut apps = apps();
-        assert_eq!(apps.ended(0, Ended::Code(3), false).unwrap(), 3);
-        assert_eq!(apps.ended(1, Ended::Signal(9), true).unwrap(), 9);
+        assert_eq!(apps.ended(0, Ended::Code(3), false).unwrap(), (3, true));
+        assert_eq!(apps.ended(1, Ended::Signal(9), true).unwrap(), (9, true));
         assert_eq!(apps.code(), 3);
         assert!(apps.kill_rest().is_empty());
     }
@@ -129,11 +173,25 @@ mod tests {
     #[test]
     fn an_app_that_ends_as_asked_has_not_failed() {
         let mut apps = apps();
-        assert_eq!(apps.ended(0, Ended::Signal(15), true).unwrap(), 0);
+        assert_eq!(apps.ended(0, Ended::Signal(15), true).unwrap(), (0, true));
         assert_eq!(apps.code(), 0);
         assert_eq!(apps.kill_rest(), [(1, Ended::Signal(9))]);
         let mut unasked = Apps::new(["a".to_owned()].into_iter());
-        assert_eq!(unasked.ended(0, Ended::Signal(15), false).unwrap(), 15);
+        assert_eq!(unasked.ended(0, Ended::Signal(15), false).unwrap(), (15, true));
+    }
+
+    #[test]
+    fn the_end_of_an_app_that_is_taken_away_is_not_the_pods_and_its_number_is_never_anothers() {
+        let mut apps = apps();
+        assert!(!apps.leave(1).unwrap());
+        assert_eq!(apps.ended(1, Ended::Signal(9), false).unwrap(), (9, false));
+        assert!(apps.leave(1).unwrap());
+        apps.remove(1);
+        assert_eq!((apps.code(), apps.find("b")), (0, None));
+        assert_eq!(apps.next(), 2);
+        assert_eq!(apps.add("b".to_owned()), 2);
+        assert_eq!(apps.names(), ["a", "b"]);
+        assert!(apps.made(1, 7).is_err(), "it is gone");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rkt_executor::Failure;
 use rkt_executor::process::failed;
 use rkt_monitor::frame::{Channel, Frame, Stream, WINDOW};
 use rkt_monitor::link::{Link, LinkError};
+use rkt_monitor::parcel::Incoming;
 use rkt_monitor::{Enter, Reply, Request, Status};
 use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::socket;
@@ -19,6 +20,7 @@ use rustix::process::Pid;
 use super::apps::Apps;
 use super::ending::Ending;
 use super::programs::Entry;
+use crate::between::OUTPUTS;
 
 /// Connections at a time; more wait in the kernel's queue.
 const MOST_CLIENTS: usize = 64;
@@ -33,8 +35,34 @@ pub(crate) struct Clients {
     links: BTreeMap<u64, Link>,
     /// Commands in the pod, by init's number for them.
     calls: BTreeMap<u32, Call>,
+    /// The one change that somebody is asking for.
+    asking: Option<Asking>,
+    /// The one that was asked for, until the monitor takes it up.
+    wanted: Option<Wanted>,
     next_client: u64,
     next_call: u32,
+}
+
+/// Who asked for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker {
+    client: u64,
+    /// The client's own number for the call.
+    call: u32,
+}
+
+#[derive(Debug)]
+struct Asking {
+    asker: Asker,
+    launch: Incoming,
+}
+
+/// A change that is asked for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) asker: Asker,
+    /// The launch of the pod as it is to be, as JSON.
+    pub(crate) launch: Vec<u8>,
 }
 
 /// A command of a client.
@@ -56,12 +84,22 @@ pub(crate) struct Pod<'a> {
     pub(crate) apps: &'a Apps,
     pub(crate) init_pid: Pid,
     pub(crate) entry: &'a Entry,
+    /// Whether it is being changed.
+    pub(crate) is_changing: bool,
 }
 
 impl Clients {
     pub(crate) fn new(listener: UnixListener) -> Result<Self, Failure> {
         listener.set_nonblocking(true).map_err(failed("listen on the control socket"))?;
-        Ok(Self { listener, links: BTreeMap::new(), calls: BTreeMap::new(), next_client: 0, next_call: 1 })
+        Ok(Self {
+            listener,
+            links: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            asking: None,
+            wanted: None,
+            next_client: 0,
+            next_call: 1,
+        })
     }
 
     /// What says that there are new clients: nothing while there are enough.
@@ -102,6 +140,20 @@ impl Clients {
         }
     }
 
+    /// The change that is asked for, once.
+    pub(crate) fn take_wanted(&mut self) -> Option<Wanted> {
+        self.wanted.take()
+    }
+
+    /// Answers who asked for a change, if they are still there.
+    pub(crate) fn answer(&mut self, asker: Asker, reply: &Reply) {
+        if let Some(link) = self.links.get_mut(&asker.client) {
+            link.send_message(asker.call, reply);
+            // A client that is gone is found out when it is next heard.
+            let _ = link.flush();
+        }
+    }
+
     /// Whether the client is still there.
     fn hear(&mut self, id: u64, link: &mut Link, pod: &mut Pod<'_>) -> Result<bool, LinkError> {
         link.flush()?;
@@ -114,6 +166,7 @@ impl Clients {
                     self.hear_request(id, stream.call, &json, link, pod);
                     true
                 }
+                frame if self.is_asked_for(id, stream) => self.take_launch(stream, &frame, link),
                 frame => self.hand_to_init(id, stream, frame, pod.init),
             };
             if !kept {
@@ -128,7 +181,8 @@ impl Clients {
         match serde_json::from_slice(json) {
             Ok(Request::Status {}) => {
                 let init = pod.init_pid.as_raw_pid().cast_unsigned();
-                link.send_message(call, &Reply::Status(Status { init, apps: pod.apps.status() }));
+                let is_changing = self.is_changing(pod);
+                link.send_message(call, &Reply::Status(Status { init, apps: pod.apps.status(), is_changing }));
             }
             Ok(Request::Stop { force }) => {
                 if force {
@@ -156,11 +210,46 @@ impl Clients {
                     pod.init.send_message(number, &Request::Resize(size));
                 }
             }
+            Ok(Request::Change {}) => self.begin_asking(Asker { client: id, call }, link, pod),
             Err(_) => {
                 let message = "the pod's monitor is of another version and cannot do this".to_owned();
                 link.send_message(call, &Reply::Failed { message });
             }
         }
+    }
+
+    fn is_changing(&self, pod: &Pod<'_>) -> bool {
+        pod.is_changing || self.asking.is_some() || self.wanted.is_some()
+    }
+
+    /// Somebody wants to change the pod, and says next what it is to be.
+    fn begin_asking(&mut self, asker: Asker, link: &mut Link, pod: &Pod<'_>) {
+        let message = if self.is_changing(pod) {
+            "the pod is being changed already"
+        } else if pod.ending.has_begun() {
+            "the pod is being stopped"
+        } else {
+            self.asking = Some(Asking { asker, launch: Incoming::default() });
+            return;
+        };
+        link.send_message(asker.call, &Reply::Failed { message: message.to_owned() });
+    }
+
+    /// Whether a stream is that of a launch that is on its way.
+    fn is_asked_for(&self, client: u64, stream: Stream) -> bool {
+        let asker = Asker { client, call: stream.call };
+        stream.channel == Channel::Input && self.asking.as_ref().is_some_and(|asking| asking.asker == asker)
+    }
+
+    /// Whether the client sends no more than is taken.
+    fn take_launch(&mut self, stream: Stream, frame: &Frame, link: &mut Link) -> bool {
+        let Some(mut asking) = self.asking.take() else { return true };
+        match asking.launch.take(stream, frame, link) {
+            Ok(None) => self.asking = Some(asking),
+            Ok(Some(launch)) => self.wanted = Some(Wanted { asker: asking.asker, launch }),
+            Err(_) => return false,
+        }
+        true
     }
 
     /// Has init run a command. What it says of one that is no client's goes nowhere.
@@ -169,7 +258,7 @@ impl Clients {
         if !self.calls.contains_key(&self.next_call) {
             init.send(Stream::new(self.next_call, Channel::Input), &Frame::End);
         }
-        self.next_call = self.next_call % (u32::MAX >> 2) + 1;
+        self.next_call = self.next_call % (OUTPUTS - 1) + 1;
     }
 
     /// Init's number for a call of a client.
@@ -237,6 +326,7 @@ impl Clients {
     /// Forgets a client, and tells init of its commands.
     fn hang_up(&mut self, id: u64, init: &mut Link) {
         self.links.remove(&id);
+        self.asking.take_if(|asking| asking.asker.client == id);
         self.calls.retain(|number, call| {
             if call.client == id {
                 init.send(Stream::new(*number, Channel::Message), &Frame::End);

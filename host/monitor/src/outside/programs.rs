@@ -35,10 +35,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Starts it: init, and below it what was prepared.
-    pub(super) fn start(prepared: &Prepared, pod: &OwnedFd, outputs: &[inside::Output]) -> Result<Self, Failure> {
+    /// Starts it: init, and below it what was prepared. What is init's is moved there: an end of a pipe that is
+    /// held here would never end.
+    pub(super) fn start(prepared: Prepared, pod: &OwnedFd, outputs: Vec<inside::Output>) -> Result<Self, Failure> {
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
-        let init = prepared.spawn(|| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))?;
+        let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))?;
         Ok(Self { init, link: Link::new(ours).map_err(failed("make a connection to init"))? })
     }
 
@@ -115,9 +116,8 @@ impl Helpers {
             let jailed = Jailed { role: &role, number, program: &helper.program, templates: &[], channel: None };
             let prepared = Prepared::program(&jailed, launch, journal)?;
             let (voice, theirs) = outputs.add(&prepared)?;
-            let cell = Cell::start(&prepared, pod, &theirs)?;
+            let cell = Cell::start(prepared, pod, theirs)?;
             helpers.helpers.push(Running { name: helper.name.clone(), voice, cell, has_ended: false });
-            drop((prepared, theirs));
             helpers.wait_until_ready(helper, launch, outputs).map_err(|cause| cause.within(role.to_string()))?;
         }
         Ok(helpers)
@@ -140,10 +140,10 @@ impl Helpers {
                         let code = ended.code();
                         return Err(Failure::new(format!("it ended with {code} before it was ready")));
                     }
-                    None => {}
+                    Some(Event::Removed { .. }) | None => {}
                 }
             }
-            outputs.advance();
+            outputs.advance(&mut running.cell.link);
             let is_there = sign.as_mut().is_none_or(ready::Sign::is_there);
             if is_up && is_there {
                 return Ok(());
@@ -190,7 +190,7 @@ impl Helpers {
                     Some(Event::Failed { failure, .. }) => {
                         return Err(failure.within(format!("helper {}", helper.name)));
                     }
-                    Some(Event::Up { .. }) | None => {}
+                    Some(Event::Up { .. } | Event::Removed { .. }) | None => {}
                 }
             }
             if helper.cell.link.has_ended() && !helper.has_ended {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rkt_executor::Failure;
 use rkt_executor::process::failed;
+use rkt_monitor::message::{STAGED, STAGED_FILES};
 use rkt_sys::root::Root;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -19,6 +20,7 @@ const STATUS: &str = "stage1/rootfs/rkt/status";
 
 #[derive(Debug)]
 pub(crate) struct Record {
+    pod: OwnedFd,
     supervisor: OwnedFd,
     status: OwnedFd,
 }
@@ -34,7 +36,8 @@ impl Record {
         let supervisor = root.open_path(Path::new(SUPERVISOR)).map_err(failed(WHAT))?;
         write(pod, "ppid", &rustix::process::getpid().to_string()).map_err(failed(WHAT))?;
         write(pod, "pid", &init.to_string()).map_err(failed(WHAT))?;
-        Ok(Self { supervisor, status })
+        let pod = pod.try_clone().map_err(failed(WHAT))?;
+        Ok(Self { pod, supervisor, status })
     }
 
     /// An app's program was run.
@@ -53,6 +56,30 @@ impl Record {
     /// An app has ended.
     pub(crate) fn app_ended(&self, app: &str, code: i32) -> Result<(), Failure> {
         write(&self.status, app, &code.to_string()).map_err(failed("write down the end of an app"))
+    }
+}
+
+impl Record {
+    /// An app comes that may have the name of one that went: what was written down of that is not of this.
+    pub(crate) fn forget_app(&self, app: &str) -> Result<(), Failure> {
+        for name in [app.to_owned(), format!("{app}-started")] {
+            match rustix::fs::unlinkat(&self.status, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(cause) => return Err(failed("forget an app of the same name")(cause)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is staged of the pod as it is to be takes its place. Whoever reads meanwhile, and whatever ends this
+    /// process between the two, finds a record that has every app of the manifest.
+    pub(crate) fn commit(&self, grows: bool) -> Result<(), Failure> {
+        let [record, manifest] = STAGED_FILES;
+        for name in if grows { [record, manifest] } else { [manifest, record] } {
+            rustix::fs::renameat(&self.pod, format!("{STAGED}/{name}"), &self.pod, name)
+                .map_err(failed("write down what the pod has become"))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The static program with plans made by hand, on the real kernel.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod change;
 mod enter;
 mod hostile;
 mod isolated;

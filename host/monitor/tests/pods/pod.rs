@@ -64,6 +64,8 @@ pub(crate) const CAPABILITIES: [&str; 4] = ["CAP_CHOWN", "CAP_KILL", "CAP_SETGID
 /// A pod that can be changed until it is started.
 pub(crate) struct TestPod {
     directory: tempfile::TempDir,
+    /// What is said about each app, beside the least.
+    speak: fn(&mut Self, &str),
     pub(crate) launch: Launch,
 }
 
@@ -82,15 +84,7 @@ impl TestPod {
         for name in NAMESPACES {
             pod.say(Word::Share { namespace: name.to_owned() });
         }
-        for app in pod.names() {
-            for path in ["/dev", "/proc", "/sys"] {
-                let (source, target) = (Place::Host(path.to_owned()), path.to_owned());
-                pod.app(&app, JailWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
-            }
-            pod.app(&app, JailWord::Stdio { mode: "raw".to_owned() });
-            pod.app(&app, JailWord::Capabilities { names: vec!["CAP_CHOWN".to_owned()] });
-        }
-        pod
+        pod.speak_to_all(Self::share)
     }
 
     /// A pod that shares nothing but the user namespace.
@@ -98,33 +92,64 @@ impl TestPod {
         let mut pod = Self::new(scripts);
         pod.say(Word::Share { namespace: "user".to_owned() });
         pod.say(Word::Hostname { name: "test-pod".to_owned() });
-        for app in pod.names() {
-            for (kind, target, options) in [
-                ("proc", "/proc", &["noexec"][..]),
-                ("sysfs", "/sys", &["ro", "noexec"]),
-                ("tmpfs", "/dev", &["mode=0755", "noexec"]),
-                ("devpts", "/dev/pts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
-                ("mqueue", "/dev/mqueue", &[]),
-                ("tmpfs", "/dev/shm", &["mode=1777"]),
-            ] {
-                let options = options.iter().map(|&option| option.to_owned()).collect();
-                pod.app(&app, JailWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options });
-            }
-            for path in ["/dev/null", "/dev/zero"] {
-                pod.app(&app, JailWord::Device { path: path.to_owned() });
-            }
-            pod.app(&app, JailWord::Link { path: "/dev/fd".to_owned(), to: "/proc/self/fd".to_owned() });
-            for path in ["/proc/cpuinfo", "/proc/kcore", "/sys/module", "/proc/no-such-file"] {
-                pod.app(&app, JailWord::Mask { path: path.to_owned() });
-            }
-            pod.app(&app, JailWord::ReadOnly { path: "/proc/sys".to_owned() });
-            let names = CAPABILITIES.map(str::to_owned).into();
-            pod.app(&app, JailWord::Capabilities { names });
-            pod.app(&app, JailWord::NoNewPrivileges);
-            let filter = SeccompFilter { mode: SeccompMode::Retain, calls: vec!["@default".to_owned()], errno: None };
-            pod.app(&app, JailWord::Seccomp { filter });
+        pod.speak_to_all(Self::isolate)
+    }
+
+    fn speak_to_all(mut self, speak: fn(&mut Self, &str)) -> Self {
+        self.speak = speak;
+        for app in self.names() {
+            speak(&mut self, &app);
         }
-        pod
+        self
+    }
+
+    fn share(&mut self, app: &str) {
+        for path in ["/dev", "/proc", "/sys"] {
+            let (source, target) = (Place::Host(path.to_owned()), path.to_owned());
+            self.app(app, JailWord::Bind { source, target, access: Access::ReadWrite, recursive: true });
+        }
+        self.app(app, JailWord::Stdio { mode: "raw".to_owned() });
+        self.app(app, JailWord::Capabilities { names: vec!["CAP_CHOWN".to_owned()] });
+    }
+
+    fn isolate(&mut self, app: &str) {
+        for (kind, target, options) in [
+            ("proc", "/proc", &["noexec"][..]),
+            ("sysfs", "/sys", &["ro", "noexec"]),
+            ("tmpfs", "/dev", &["mode=0755", "noexec"]),
+            ("devpts", "/dev/pts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
+            ("mqueue", "/dev/mqueue", &[]),
+            ("tmpfs", "/dev/shm", &["mode=1777"]),
+        ] {
+            let options = options.iter().map(|&option| option.to_owned()).collect();
+            self.app(app, JailWord::Mount { kind: kind.to_owned(), target: target.to_owned(), options });
+        }
+        for path in ["/dev/null", "/dev/zero"] {
+            self.app(app, JailWord::Device { path: path.to_owned() });
+        }
+        self.app(app, JailWord::Link { path: "/dev/fd".to_owned(), to: "/proc/self/fd".to_owned() });
+        for path in ["/proc/cpuinfo", "/proc/kcore", "/sys/module", "/proc/no-such-file"] {
+            self.app(app, JailWord::Mask { path: path.to_owned() });
+        }
+        self.app(app, JailWord::ReadOnly { path: "/proc/sys".to_owned() });
+        let names = CAPABILITIES.map(str::to_owned).into();
+        self.app(app, JailWord::Capabilities { names });
+        self.app(app, JailWord::NoNewPrivileges);
+        let filter = SeccompFilter { mode: SeccompMode::Retain, calls: vec!["@default".to_owned()], errno: None };
+        self.app(app, JailWord::Seccomp { filter });
+    }
+
+    /// The launch of this pod with one app more, of the same kind, as `say` has it: with places and command of
+    /// that app only.
+    pub(crate) fn with_app(&mut self, name: &str, script: &str, say: impl FnOnce(&mut Self)) -> Launch {
+        let before = self.launch.clone();
+        self.add_app(name, script);
+        (self.speak)(self, name);
+        say(self);
+        let mut wanted = std::mem::replace(&mut self.launch, before);
+        wanted.places.roots.retain(|app, _| app == name);
+        wanted.commands.retain(|app, _| app == name);
+        wanted
     }
 
     /// A pod whose only app `a` is what a program runs: busybox in a jail with nothing but itself, the
@@ -201,7 +226,7 @@ impl TestPod {
         ] {
             symlink("busybox", path.join("image/bin").join(applet)).unwrap();
         }
-        Self { launch: launch(path), directory }
+        Self { launch: launch(path), directory, speak: |_, _| {} }
     }
 
     fn add_app(&mut self, name: &str, script: &str) {

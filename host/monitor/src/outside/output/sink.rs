@@ -35,6 +35,11 @@ impl Sink {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self { is_broken: true, is_pipe: false, ..Self::new(rustix::stdio::stdout()) }
+    }
+
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
