@@ -64,6 +64,24 @@ impl PodManifest {
         })
     }
 
+    /// The same pod with one app more, and more volumes.
+    ///
+    /// # Errors
+    /// Where two apps, or two volumes, have the same name.
+    pub fn with(&self, app: RuntimeApp, volumes: Vec<Volume>) -> Result<Self, InvalidValue> {
+        let apps = self.apps.iter().cloned().chain([app]).collect();
+        let volumes = self.volumes.iter().cloned().chain(volumes).collect();
+        let Self { apps, volumes, .. } = Self::new(self.ac_version.clone(), apps, volumes)?;
+        Ok(Self { apps, volumes, ..self.clone() })
+    }
+
+    /// The same pod without one of its apps.
+    #[must_use]
+    pub fn without(&self, app: &AcName) -> Self {
+        let apps = self.apps.iter().filter(|other| other.name != *app).cloned().collect();
+        Self { apps, ..self.clone() }
+    }
+
     /// The apps, in order; each name stands once.
     pub fn apps(&self) -> &[RuntimeApp] {
         &self.apps

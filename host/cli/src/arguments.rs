@@ -110,6 +110,9 @@ pub(crate) enum Command {
     /// Take images into the store
     #[command(override_usage = "rkt fetch [OPTIONS] IMAGE...")]
     Fetch(Fetch),
+    /// Change the apps of a pod that runs
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = false)]
+    App(App),
     /// Work with images in the store
     #[command(subcommand, subcommand_required = true, arg_required_else_help = false)]
     Image(Image),
@@ -117,6 +120,16 @@ pub(crate) enum Command {
     Version,
     /// Say what this host can do, and what follows
     Doctor(Doctor),
+}
+
+/// `rkt app …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum App {
+    /// Add an app to a pod that runs, and start it
+    #[command(override_usage = "rkt app add [OPTIONS] UUID IMAGE [--OPTION...] [-- ARGUMENT...]")]
+    Add(Box<AppAdd>),
+    /// End an app of a pod that runs, and take it out of the pod
+    Rm(AppRm),
 }
 
 /// `rkt image …`
@@ -291,6 +304,41 @@ pub(crate) struct Replay {
     pub(crate) plugin: Option<String>,
     #[command(flatten)]
     pub(crate) output: Format,
+}
+
+/// `rkt app add`
+#[derive(Debug, Args)]
+#[command(next_help_heading = "OPTIONS")]
+pub(crate) struct AppAdd {
+    /// A volume that the pod does not have yet, and where it is seen:
+    /// name=NAME,kind=host,source=PATH,target=PATH[,readOnly=BOOL] or name=NAME,kind=empty,target=PATH
+    #[arg(long, value_name = "VOLUME", action = ArgAction::Append, value_parser = values::mounted_volume)]
+    pub(crate) mnt_volume: Vec<(Volume, Mount)>,
+    /// Refuse the app where the flavor does not give all that is asked for
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: Format,
+    /// Here for the help: they are parsed with the image.
+    #[command(flatten)]
+    pub(crate) app: AppFlags,
+    /// The pod, by the beginning of its UUID
+    #[arg(value_name = "UUID")]
+    pub(crate) uuid: Option<String>,
+}
+
+/// `rkt app rm`
+#[derive(Debug, Args)]
+#[command(next_help_heading = "OPTIONS")]
+pub(crate) struct AppRm {
+    /// The app
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Option<AcName>,
+    #[command(flatten)]
+    pub(crate) output: Format,
+    /// The pod, by the beginning of its UUID
+    #[arg(value_name = "UUID")]
+    pub(crate) uuid: Option<String>,
 }
 
 /// How output is written.

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use rkt_image::{Store, Verification};
 use rkt_pod::{Pod, Pods};
 
-use crate::arguments::{Command, Globals, Image};
+use crate::arguments::{App, Command, Globals, Image};
 use crate::invocation::Invocation;
 use crate::plugin::Early;
 use crate::report::{FAILURE, Failure, Report};
 
+mod app_add;
+mod app_rm;
 mod cat_manifest;
 mod differences;
 mod doctor;
@@ -57,6 +59,8 @@ pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode 
         Command::CatManifest(cat) => cat_manifest::cat_manifest(&context, &cat),
         Command::Fetch(fetch) | Command::Image(Image::Fetch(fetch)) => fetch::fetch(&context, &fetch, &images),
         Command::Image(Image::List(list)) => image_list::image_list(&context, &list),
+        Command::App(App::Add(add)) => app_add::app_add(&context, &add, images, everywhere),
+        Command::App(App::Rm(rm)) => app_rm::app_rm(&context, &rm),
         Command::Version => version::version(),
         Command::Doctor(doctor) => doctor::doctor(&context, &doctor),
     };
@@ -75,7 +79,8 @@ fn name(command: &Command) -> &'static str {
         Command::List(_) | Command::Image(Image::List(_)) => "list",
         Command::Status(_) => "status",
         Command::Stop(_) => "stop",
-        Command::Rm(_) => "rm",
+        Command::Rm(_) | Command::App(App::Rm(_)) => "rm",
+        Command::App(App::Add(_)) => "add",
         Command::Gc(_) => "gc",
         Command::Enter(_) => "enter",
         Command::CatManifest(_) => "cat-manifest",

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use rkt_appc::ImageId;
 use rkt_plan::{Permissions, Refusal, Trust};
 use rkt_planner::{Facts, Limits, Planner};
-use rkt_pod::{Defaults, JudgeError, NotGranted, PluginImage, Policy, Proposal, Record, Verdict, Waivers};
+use rkt_pod::{
+    Defaults, JudgeError, NotGranted, PluginIdentity, PluginImage, Policy, Proposal, Record, Verdict, Waivers,
+};
 
 use crate::arguments::Globals;
 use crate::escape::cell;
@@ -22,6 +25,8 @@ const DEFAULTS: Defaults = Defaults {
 #[derive(Debug)]
 pub(crate) struct Flavor {
     found: Found,
+    /// As records name it.
+    identity: PluginIdentity,
     policy: Policy,
 }
 
@@ -36,7 +41,16 @@ impl Flavor {
             )));
         };
         let found = plugin::load(globals, meant(&policy, name))?;
-        Ok(Self { found, policy })
+        Ok(Self { identity: found.identity(), found, policy })
+    }
+
+    /// The very flavor that planned a pod that runs, whatever has its name by now. What it may propose is what
+    /// policy gives it now.
+    pub(crate) fn of(globals: &Globals, record: &Record) -> Result<Self, Failure> {
+        let identity = record.proposal.plugin.clone();
+        let hint = "a pod that runs is planned again by the plugin that planned it: run the pod anew to change it";
+        let found = plugin::recorded(globals, &identity, hint)?;
+        Ok(Self { found, identity, policy: read_policy(globals)? })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
@@ -63,8 +77,8 @@ impl Flavor {
 
     fn granted(&self) -> Result<Permissions, Failure> {
         let plugin = &self.found.plugin;
-        let granted = match &self.found.image {
-            Some(image) => self.policy.granted_to_image(plugin.name(), image.id(), plugin.trust()),
+        let granted = match &self.identity.image {
+            Some(image) => self.policy.granted_to_image(plugin.name(), image, plugin.trust()),
             None => self.policy.granted(plugin.name(), plugin.digest(), plugin.trust()),
         };
         granted.map_err(|error| {
@@ -84,7 +98,7 @@ impl Flavor {
             "to allow all that it asks for, write to {}:\nplugin = {:?}\ndigest = {:?}\n{trust}allow = [\n{}]",
             missing.file.display(),
             self.found.plugin.name(),
-            self.found.image.as_ref().map_or(self.found.plugin.digest(), |image| image.id().as_str()),
+            self.identity.image.as_ref().map_or(self.found.plugin.digest(), ImageId::as_str),
             allow.concat()
         )
     }
@@ -148,10 +162,24 @@ impl Asked {
 
     /// Takes the plan, and judges it for the pod that it was asked for.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
+        self.judge(pod, &HostFacts, waivers)
+    }
+
+    /// The same for what a pod is to become that runs as recorded: what was true of the host then is true.
+    pub(crate) fn verdict_again(
+        self,
+        record: &Record,
+        pod: &rkt_plan::Pod,
+        waivers: Waivers,
+    ) -> Result<Verdict, Failure> {
+        self.judge(pod, &PinnedFacts(record), waivers)
+    }
+
+    fn judge(self, pod: &rkt_plan::Pod, facts: &dyn Facts, waivers: Waivers) -> Result<Verdict, Failure> {
         let Self { flavor, plan, granted } = self;
-        let judged = plan.judged(&HostFacts, |planned| {
+        let judged = plan.judged(facts, |planned| {
             let proposal = Proposal {
-                plugin: flavor.found.identity(),
+                plugin: flavor.identity.clone(),
                 facts: planned.facts,
                 plan: planned.plan,
                 declared: flavor.found.plugin.permissions().clone(),
@@ -177,7 +205,10 @@ impl Asked {
 pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>) -> Result<Proposal, Failure> {
     let found = match name {
         Some(name) => plugin::load(globals, meant(&read_policy(globals)?, name))?,
-        None => plugin::recorded(globals, &record.proposal.plugin)?,
+        None => {
+            let hint = "--plugin names a flavor to plan the pod with instead";
+            plugin::recorded(globals, &record.proposal.plugin, hint)?
+        }
     };
     let planner = Planner::start(&install::planner(found.plugin.trust())?, &found.plugin, Limits::default())?;
     let answer = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;
@@ -218,6 +249,15 @@ struct RecordedFacts<'a>(&'a Record);
 impl Facts for RecordedFacts<'_> {
     fn fact(&self, name: &str) -> Option<String> {
         self.0.fact(name).map(str::to_owned)
+    }
+}
+
+/// What a plugin was told once, and of what it did not ask then what is so now.
+struct PinnedFacts<'a>(&'a Record);
+
+impl Facts for PinnedFacts<'_> {
+    fn fact(&self, name: &str) -> Option<String> {
+        self.0.proposal.facts.get(name).map_or_else(|| rkt_pod::facts::fact(name), Clone::clone)
     }
 }
 

@@ -153,6 +153,27 @@ impl Walked {
     }
 }
 
+impl Walked {
+    /// The first word that is no flag, where it names a pod and what comes after it an image.
+    pub(crate) fn take_pod(&mut self) -> Result<Option<OsString>, GrammarError> {
+        if self.images.is_empty() {
+            return Ok(None);
+        }
+        let pod = self.images.remove(0);
+        if pod.arguments.is_some() {
+            return Err(GrammarError::ArgumentsOfNothing);
+        }
+        match pod.flags.first() {
+            None => Ok(Some(pod.image.into())),
+            Some(flag) => {
+                let name = flag.to_string_lossy();
+                let name = name.trim_start_matches("--").split('=').next().unwrap_or_default();
+                Err(GrammarError::MustFollow(name.to_owned()))
+            }
+        }
+    }
+}
+
 impl ImageWords {
     fn has(&self, names: &[&str]) -> bool {
         self.flags.iter().filter_map(|word| word.to_str()?.strip_prefix("--")).any(|word| {

@@ -82,11 +82,12 @@ fn understand_any(words: &[OsString]) -> Result<Invocation, Stop> {
     };
     let mut of_images = arguments::app_definition();
     let (rest, walked) = match name.as_str() {
-        "run" | "plan" | "fetch" => {
+        "run" | "plan" | "fetch" | "add" => {
             let flags = Flags::new(&definition, command, (name != "fetch").then_some(&of_images));
             let context = if name == "fetch" { "unable to parse arguments: " } else { ARGUMENTS };
-            let walked = images::walk(&rest, &flags).map_err(|error| bad(&error, context))?;
-            (walked.pod.clone(), walked)
+            let mut walked = images::walk(&rest, &flags).map_err(|error| bad(&error, context))?;
+            let pod = if name == "add" { walked.take_pod().map_err(|error| bad(&error, context))? } else { None };
+            (walked.pod.iter().cloned().chain(pod).collect(), walked)
         }
         _ => (rest, Walked::default()),
     };
@@ -157,13 +158,15 @@ fn find_command<'a>(definition: &Definition, words: &'a [OsString]) -> Option<Fo
 fn resolve(definition: &Definition, found: &Found<'_>) -> Result<(Vec<&'static str>, Vec<OsString>), Stop> {
     let flags = found.before.iter().cloned();
     let name = subcommand(definition, found.command, "rkt", later::is_command)?;
-    if name != "image" {
-        return Ok((vec![name], flags.chain(found.after.iter().cloned()).collect()));
-    }
+    let (parent, comes_later): (_, fn(&str) -> bool) = match name {
+        "image" => ("rkt image", later::is_image_command),
+        "app" => ("rkt app", later::is_app_command),
+        _ => return Ok((vec![name], flags.chain(found.after.iter().cloned()).collect())),
+    };
     let group = definition.find_subcommand(name).expect("it was just found");
     match find_command(definition, found.after) {
         Some(inner) => {
-            let sub = subcommand(group, inner.command, "rkt image", later::is_image_command)?;
+            let sub = subcommand(group, inner.command, parent, comes_later)?;
             Ok((vec![name, sub], flags.chain(inner.before.iter().chain(inner.after).cloned()).collect()))
         }
         None => Ok((vec![name], flags.chain(found.after.iter().cloned()).collect())),
@@ -196,7 +199,7 @@ fn subcommand(
 }
 
 /// The names of all commands and sub-commands.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "run",
     "plan",
     "replay",
@@ -208,6 +211,8 @@ const NAMES: [&str; 15] = [
     "enter",
     "cat-manifest",
     "fetch",
+    "app",
+    "add",
     "image",
     "version",
     "doctor",
@@ -303,7 +308,7 @@ fn invalid_argument(error: &clap::Error) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arguments::{Command, Image};
+    use crate::arguments::{App, Command, Image};
 
     fn understood(line: &str) -> Result<Invocation, Stop> {
         understand(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
@@ -372,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_of_an_addition_is_the_pod() {
+        let added =
+            understood("--debug app add --strict 1a2b i.aci --user=5 --mnt-volume name=v,kind=empty,target=/v -- x -y");
+        let Invocation { line, images, everywhere } = added.unwrap();
+        let Command::App(App::Add(add)) = line.command else { panic!("add") };
+        assert_eq!((add.uuid.as_deref(), add.strict, add.mnt_volume.len()), (Some("1a2b"), true, 1));
+        assert_eq!((images.len(), images[0].image.as_str(), everywhere.len()), (1, "i.aci", 0));
+        assert_eq!(images[0].arguments, ["x", "-y"]);
+        assert!(images[0].flags.user.is_some() && line.globals.debug);
+        let Command::App(App::Rm(rm)) = understood("app rm --app=db 1a2b").unwrap().line.command else { panic!("rm") };
+        assert_eq!((rm.app.unwrap().as_str(), rm.uuid.as_deref()), ("db", Some("1a2b")));
+        let Command::App(App::Add(add)) = understood("app add").unwrap().line.command else { panic!("add") };
+        assert_eq!(add.uuid, None);
+    }
+
+    #[test]
     fn flags_of_a_kind_have_the_last_word_and_lists_grow() {
         let Invocation { line, images, everywhere } =
             understood("run --mount volume=v,target=/d --hostname=a --hostname=b --set-env A=1 --set-env B=2 i --user=1 --user=2 -- x").unwrap();
@@ -390,6 +411,13 @@ mod tests {
             ("frobnicate", "rkt: unknown command \"frobnicate\" for \"rkt\"\nRun 'rkt --help' for usage."),
             ("prepare a.aci", "rkt: prepare is not supported by this rkt yet"),
             ("image rm x", "rkt: rm is not supported by this rkt yet"),
+            ("app start x", "rkt: start is not supported by this rkt yet"),
+            ("app frob x", "rkt: unknown command \"frob\" for \"rkt app\"\nRun 'rkt app --help' for usage."),
+            ("app add 1a --user=1 i", "add: error parsing app image arguments: --user must follow an image"),
+            (
+                "app add 1a -- x",
+                "add: error parsing app image arguments: an image is required before any app arguments",
+            ),
             ("list --colour", "list: unknown flag: --colour"),
             ("status --wait x", "status: --wait is not supported by this rkt yet"),
             ("list --format=xml", "list: invalid argument \"xml\" for \"--format\" flag: Invalid format option: xml"),

@@ -42,18 +42,11 @@ const FLAGS: [&str; 36] = [
 ];
 
 /// Commands.
-const COMMANDS: [&str; 10] = [
-    "api-service",
-    "app",
-    "attach",
-    "completion",
-    "config",
-    "export",
-    "metadata-service",
-    "prepare",
-    "run-prepared",
-    "trust",
-];
+const COMMANDS: [&str; 9] =
+    ["api-service", "attach", "completion", "config", "export", "metadata-service", "prepare", "run-prepared", "trust"];
+
+/// Commands about the apps of a pod.
+const APP_COMMANDS: [&str; 6] = ["exec", "list", "sandbox", "start", "status", "stop"];
 
 /// Commands about images.
 const IMAGE_COMMANDS: [&str; 7] = ["cat-manifest", "export", "extract", "gc", "render", "rm", "verify"];
@@ -66,6 +59,11 @@ pub(crate) fn is_flag(name: &str) -> bool {
 /// Whether a command is.
 pub(crate) fn is_command(name: &str) -> bool {
     COMMANDS.contains(&name)
+}
+
+/// Whether a command about apps is.
+pub(crate) fn is_app_command(name: &str) -> bool {
+    APP_COMMANDS.contains(&name)
 }
 
 /// Whether a command about images is.

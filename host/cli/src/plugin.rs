@@ -107,8 +107,9 @@ pub(crate) fn is_named(name: &str) -> bool {
     name.contains('/') || name.starts_with("sha512-") || is_component(name) || BuiltIn::find(name).is_some()
 }
 
-/// The very component that a record names, without the payload that it may have had: to plan needs none.
-pub(crate) fn recorded(globals: &Globals, wanted: &PluginIdentity) -> Result<Found, Failure> {
+/// The very component that a record names, without the payload that it may have had: to plan needs none. `hint` is
+/// for those who have it no more.
+pub(crate) fn recorded(globals: &Globals, wanted: &PluginIdentity, hint: &str) -> Result<Found, Failure> {
     if let Some(flavor) = BuiltIn::find(&wanted.name) {
         let plugin = Plugin::embedded(flavor.name, flavor.code)?;
         if plugin.digest() == wanted.digest {
@@ -119,7 +120,7 @@ pub(crate) fn recorded(globals: &Globals, wanted: &PluginIdentity) -> Result<Fou
     plugin.map(Found::without_image).map_err(|error| {
         let is_gone = matches!(error, InstallError::NotKept { .. });
         let failure = Failure::from(error);
-        if is_gone { failure.hint("--plugin names a flavor to plan the pod with instead") } else { failure }
+        if is_gone { failure.hint(hint) } else { failure }
     })
 }
 

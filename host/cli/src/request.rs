@@ -31,12 +31,26 @@ pub(crate) fn pod(
     })
 }
 
+/// An app that comes to a pod that runs. As ever there, its arguments take the place of its image's.
+pub(crate) fn added_app(
+    image: AppImage,
+    flags: AppFlags,
+    arguments: Vec<String>,
+    mounts: impl IntoIterator<Item = Mount>,
+    insecure: &Insecure,
+) -> AppRequest {
+    let mut overrides = Overrides { arguments_replace: true, ..overrides(flags, arguments, insecure) };
+    overrides.mounts.extend(mounts);
+    AppRequest { image, overrides }
+}
+
 fn overrides(flags: AppFlags, arguments: Vec<String>, insecure: &Insecure) -> Overrides {
     let isolators = isolators(&flags, insecure);
     Overrides {
         name: flags.name,
         exec: flags.exec,
         arguments,
+        arguments_replace: false,
         user: flags.user,
         group: flags.group,
         supplementary_gids: flags.supplementary_gids.map(|list| list.0),

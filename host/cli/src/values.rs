@@ -124,6 +124,22 @@ pub(crate) fn seccomp(text: &str) -> Parsed<Isolator> {
     }
 }
 
+/// `name=NAME,target=PATH` and all that a volume takes, in any order: a volume, and where it is.
+pub(crate) fn mounted_volume(text: &str) -> Parsed<(Volume, Mount)> {
+    let (mut name, mut target, mut rest) = (None, None, Vec::new());
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("name", value)) => name = Some(value),
+            Some(("target", value)) => target = Some(value),
+            _ => rest.push(part),
+        }
+    }
+    let name = name.ok_or_else(|| BadValue("it needs a name=".to_owned()))?;
+    let target = target.ok_or_else(|| BadValue("it needs a target=".to_owned()))?;
+    let volume = volume(&[name, &rest.join(",")].join(","))?;
+    Ok((volume, mount(&format!("volume={name},target={target}"))?))
+}
+
 /// `NAME,kind=host,source=PATH,…` or `NAME,kind=empty,…`.
 pub(crate) fn volume(text: &str) -> Parsed<Volume> {
     let (name, rest) = text.split_once(',').unwrap_or((text, ""));

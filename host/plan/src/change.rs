@@ -126,3 +126,125 @@ impl fmt::Display for Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::word::{JailWord, Place, ProgramWord, Role};
+    use crate::{Access, App, Asked, Credentials, LimitKind, Origin, Permissions, Pod, check};
+
+    fn app(name: &str) -> App {
+        App {
+            name: name.to_owned(),
+            user: Asked { value: Credentials { uid: 0, gid: 0, groups: vec![] }, by: Origin::Image },
+            read_only_root: None,
+            volumes: vec![],
+            limits: [(LimitKind::Pids, Asked { value: 5, by: Origin::CommandLine })].into(),
+            capabilities: None,
+            seccomp: None,
+            no_new_privileges: None,
+            oom_score: None,
+        }
+    }
+
+    fn of_app(app: &str, word: JailWord) -> Word {
+        Word::App { app: app.to_owned(), word }
+    }
+
+    /// A pod of these apps, whose limits are met.
+    fn words(apps: &[&str]) -> Vec<Word> {
+        let share = |namespace: &str| Word::Share { namespace: namespace.to_owned() };
+        let mut words = vec![share("user"), Word::Hostname { name: "pod".to_owned() }];
+        for name in apps {
+            let credentials = Credentials { uid: 0, gid: 0, groups: vec![] };
+            words.push(of_app(name, JailWord::Root { access: Access::ReadWrite }));
+            words.push(of_app(name, JailWord::User { credentials }));
+            words.push(of_app(name, JailWord::Limit { what: "pids".to_owned(), value: 5 }));
+        }
+        words
+    }
+
+    fn planned(apps: &[&str], words: Vec<Word>) -> (Plan, CheckedPlan) {
+        let apps = apps.iter().map(|name| app(name)).collect();
+        let pod = Pod { uuid: "u".to_owned(), hostname: None, apps, settings: std::collections::BTreeMap::new() };
+        let all = ["share:user", "share:uts", "hostname", "root", "user", "unfiltered", "limit", "oom-score", "claim"];
+        let all: Permissions = all.iter().map(|text| text.parse().unwrap()).collect();
+        let plan = Plan { words };
+        let checked = check(&pod, &plan, &all, &all).unwrap();
+        (plan, checked)
+    }
+
+    fn becomes(before: (&[&str], Vec<Word>), after: (&[&str], Vec<Word>)) -> Result<AppChange, String> {
+        let ((one, first), (other, second)) = (planned(before.0, before.1), planned(after.0, after.1));
+        change((&one, &first), (&other, &second)).map_err(|error| error.to_string())
+    }
+
+    fn from(apps: &[&str], to: &[&str]) -> Result<AppChange, String> {
+        becomes((apps, words(apps)), (to, words(to)))
+    }
+
+    #[test]
+    fn one_app_can_come_or_go() {
+        assert_eq!(from(&["a"], &["a", "b"]), Ok(AppChange::Add("b".to_owned())));
+        assert_eq!(from(&["a", "b"], &["b"]), Ok(AppChange::Remove("a".to_owned())));
+        assert_eq!(from(&["a"], &[]), Err("it is the last app of the pod".to_owned()));
+        for (before, after) in [(&["a"][..], &["a"][..]), (&["a"], &["b"]), (&["a"], &["a", "b", "c"])] {
+            assert!(from(before, after).unwrap_err().contains("one app more or one less"), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_can_change_and_the_first_line_that_would_is_named() {
+        let with = |more: Word| [words(&["a", "b"]), vec![more]].concat();
+        let refused = |after| becomes((&["a"], words(&["a"])), (&["a", "b"], after)).unwrap_err();
+        let score = with(of_app("a", JailWord::OomScore { adjustment: 1 }));
+        assert_eq!(refused(score), "this cannot change in a pod that runs: app a: oom score: + 1");
+        let shared: Vec<Word> = words(&["a", "b"])
+            .into_iter()
+            .filter(|word| word.name() != "hostname")
+            .chain([Word::Share { namespace: "uts".to_owned() }])
+            .collect();
+        assert_eq!(refused(shared), "this cannot change in a pod that runs: pod: host name: - pod");
+        let (waive, a_limit) = (
+            Word::Waive { request: "app/a/limit/pids".to_owned(), reason: "no".to_owned() },
+            of_app("a", JailWord::Limit { what: "pids".to_owned(), value: 5 }),
+        );
+        let unlimited = with(waive).into_iter().filter(|word| *word != a_limit).collect();
+        assert_eq!(refused(unlimited), "this cannot change in a pod that runs: app a: limits: - pids 5");
+    }
+
+    #[test]
+    fn what_is_answered_otherwise_is_named_and_what_is_not_enacted_may_differ() {
+        let answer = |word: fn(String) -> Word| {
+            let limits = |word: &Word| matches!(word, Word::App { app, word: JailWord::Limit { .. } } if app == "a");
+            let own: Vec<Word> = words(&["a"]).into_iter().filter(|word| !limits(word)).collect();
+            [own, vec![word("app/a/limit/pids".to_owned())]].concat()
+        };
+        let claims = answer(|request| Word::Claim { request, how: "inside".to_owned() });
+        let waives = answer(|request| Word::Waive { request, reason: "cannot".to_owned() });
+        let b = words(&["b"]).into_iter().filter(|word| matches!(word, Word::App { .. })).collect::<Vec<_>>();
+        let error = becomes((&["a"], claims.clone()), (&["a", "b"], [waives, b.clone()].concat())).unwrap_err();
+        assert_eq!(error, "this cannot change in a pod that runs: what becomes of pids at most 5 for app a");
+        let note = Word::Note { text: "two apps".to_owned() };
+        let more = [vec![note], claims.clone().into_iter().rev().collect(), b].concat();
+        assert_eq!(becomes((&["a"], claims), (&["a", "b"], more)), Ok(AppChange::Add("b".to_owned())));
+    }
+
+    #[test]
+    fn words_about_the_pod_itself_cannot_change() {
+        let file = ProgramWord::File { file: Place::Host("/x".to_owned()) };
+        let fixed = [
+            Word::Share { namespace: "user".to_owned() },
+            Word::Hostname { name: "x".to_owned() },
+            Word::Program { role: Role::Main, word: file },
+        ];
+        assert!(!fixed.iter().any(Word::is_changeable));
+        let free = [
+            of_app("a", JailWord::NoNewPrivileges),
+            Word::Claim { request: String::new(), how: String::new() },
+            Word::Waive { request: String::new(), reason: String::new() },
+            Word::Note { text: String::new() },
+        ];
+        assert!(free.iter().all(Word::is_changeable));
+    }
+}

@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 /// No file that rkt writes here is larger.
@@ -48,6 +48,16 @@ pub(crate) fn make_directory(directory: impl AsFd, path: &str, mode: u32) -> io:
 pub(crate) fn open_directory(directory: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(directory, path, flags, Mode::empty())?)
+}
+
+/// The names in a directory. rkt's own are text; others have no business here and are met again with the rest.
+pub(crate) fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+    }
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }
 
 /// When a file was last written to; none where there is none.

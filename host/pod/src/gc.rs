@@ -4,12 +4,11 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, SystemTime};
 
 use rkt_sys::lock::{self, Lock};
 use rkt_sys::remove::remove_tree;
-use rustix::fs::Dir;
 
 use crate::files;
 use crate::pod::Pod;
@@ -183,7 +182,9 @@ impl Pods {
             report(Event::NotRecorded(error));
         }
         let removed = |cause| RemoveError::Remove { uuid: pod.uuid(), cause };
-        for entry in names(pod.as_fd()).map_err(|cause| removed(rkt_sys::Error::new("getdents", pod.uuid(), cause)))? {
+        for entry in
+            files::names(pod.as_fd()).map_err(|cause| removed(rkt_sys::Error::new("getdents", pod.uuid(), cause)))?
+        {
             if entry != "pod" {
                 remove_tree(pod.as_fd(), OsStr::new(&entry)).map_err(removed)?;
             }
@@ -191,16 +192,6 @@ impl Pods {
         let parent = open_directory(&self.stage_path(stage)).map_err(|cause| failed(pod, cause.into()))?;
         remove_tree(parent.as_fd(), OsStr::new(&pod.uuid().to_string())).map_err(removed)
     }
-}
-
-fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        // rkt's own names are text; others have no business here and are met again with the rest.
-        names.extend(entry?.file_name().to_str().map(str::to_owned));
-    }
-    names.retain(|name| name != "." && name != "..");
-    Ok(names)
 }
 
 /// The pod's lock, or none where a process of the pod, or another remover, has it.

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod change;
 mod control;
 mod environment;
 pub mod facts;
 mod files;
 mod gc;
+mod home;
 mod isolators;
 mod keep_records;
 mod new;
@@ -30,6 +32,7 @@ mod uuid;
 mod verdict;
 mod volumes;
 
+pub use change::{ChangeError, Edit};
 pub use control::RunningError;
 pub use gc::{Activity, Event, Keep, RemoveError};
 pub use isolators::{IsolatorError, IsolatorProblem};

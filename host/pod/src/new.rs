@@ -4,28 +4,29 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
-use rkt_executor::{Launch, Places, Root};
+use rkt_appc::{AcName, Volume};
+use rkt_executor::{Launch, Places};
 use rkt_monitor::start::{Start, StartError};
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::Mode;
 
 use crate::files;
-use crate::pod::image_manifest_path;
+use crate::home::{Home, LAYERS, MANIFESTS, NoVolume};
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
-use crate::resolve::{ResolvedImage, ResolvedPod};
+use crate::resolve::ResolvedPod;
 use crate::state::Stage;
 use crate::uuid::Uuid;
 use crate::verdict::Verdict;
+
+/// The directory with the plan's empty places.
+pub(crate) const EMPTY: &str = "empty";
 
 /// The name of the control socket in a pod's directory.
 const CONTROL: &str = "control";
@@ -92,16 +93,20 @@ impl NewPod {
     /// Where a volume's source does not exist, or something cannot be made.
     pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
-        files::make_directory(&self.directory, "overlay", 0o750).map_err(failed)?;
+        files::make_directory(&self.directory, LAYERS, 0o750).map_err(failed)?;
+        let path = self.home();
+        let home = Home { directory: self.directory.as_fd(), path: &path };
         let mut roots = BTreeMap::new();
         for (app, image) in &pod.images {
-            roots.insert(app.to_string(), self.root(app, image).map_err(failed)?);
+            roots.insert(app.to_string(), home.add_app(app, image).map_err(failed)?);
         }
-        let volumes = self.volumes(pod.manifest.volumes())?;
+        let volumes = self.volumes(pod.manifest.volumes(), home)?;
         let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
             .map_err(|cause| NewPodError::Socket { uuid: self.uuid, cause })?;
-        let empty = self.home().join("empty");
-        Ok(Written { places: Places { roots, volumes, empty, payload, artifacts: Vec::new() }, control })
+        Ok(Written {
+            places: Places { roots, volumes, empty: path.join(EMPTY), payload, artifacts: Vec::new() },
+            control,
+        })
     }
 
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and
@@ -152,58 +157,22 @@ impl NewPod {
     fn manifests(&self, pod: &ResolvedPod) -> io::Result<()> {
         files::write(&self.directory, "pod", 0o640, pod.manifest.to_json().as_bytes())?;
         files::write(&self.directory, "pod-created", 0o640, b"")?;
-        files::make_directory(&self.directory, "appsinfo", 0o750)?;
-        for (app, image) in &pod.images {
-            files::make_directory(&self.directory, &format!("appsinfo/{app}"), 0o750)?;
-            let json = image.manifest.to_json();
-            files::write(&self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
-        }
+        files::make_directory(&self.directory, MANIFESTS, 0o750)?;
         Ok(())
     }
 
-    /// The directories that take an app's changes: `overlay/APP.upper` and `overlay/APP.work`. No name of
-    /// an app has a dot in it.
-    fn root(&self, app: &AcName, image: &ResolvedImage) -> io::Result<Root> {
-        let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
-        let (upper, work) = (format!("overlay/{app}.upper"), format!("overlay/{app}.work"));
-        for directory in [&upper, &work] {
-            files::make_directory(&self.directory, directory, 0o750)?;
-        }
-        // The upper layer's own mode and owner are those that the app sees on its `/`.
-        let tree = fs::metadata(top)?;
-        let mode = Mode::from_raw_mode(tree.mode() & 0o7777);
-        change(&self.directory, &upper, tree.uid(), tree.gid(), mode)?;
-        let home = self.home();
-        Ok(Root { lower: image.trees.clone(), upper: home.join(upper), work: home.join(work) })
-    }
-
-    fn volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
+    fn volumes(&self, volumes: &[Volume], home: Home<'_>) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
         let mut places = BTreeMap::new();
         for volume in volumes {
-            let path =
-                match &volume.kind {
-                    VolumeKind::Host { source, .. } => fs::canonicalize(source).map_err(|cause| {
-                        NewPodError::Source { volume: volume.name.clone(), source: source.clone(), cause }
-                    })?,
-                    VolumeKind::Empty { mode, uid, gid } => self
-                        .empty_volume(&volume.name, *mode, *uid, *gid)
-                        .map_err(|cause| NewPodError::Write { uuid: self.uuid, cause })?,
-                };
+            let path = home.add_volume(volume).map_err(|error| match error {
+                NoVolume::Source { source, cause } => {
+                    NewPodError::Source { volume: volume.name.clone(), source, cause }
+                }
+                NoVolume::Directory(cause) => NewPodError::Write { uuid: self.uuid, cause },
+            })?;
             places.insert(volume.name.to_string(), path);
         }
         Ok(places)
-    }
-
-    fn empty_volume(&self, name: &AcName, mode: u16, uid: UnixId, gid: UnixId) -> io::Result<PathBuf> {
-        let parent = "sharedVolumes";
-        match files::make_directory(&self.directory, parent, 0o755) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other?,
-        }
-        let path = format!("{parent}/{name}");
-        files::make_directory(&self.directory, &path, 0o700)?;
-        change(&self.directory, &path, uid.get(), gid.get(), Mode::from_raw_mode(mode.into()))?;
-        Ok(self.home().join(path))
     }
 
     /// Where the pod is once it runs, which is what its launch names.
@@ -226,13 +195,6 @@ impl Drop for NewPod {
             let _ = remove::remove_tree(parent.as_fd(), OsStr::new(&self.uuid.to_string()));
         }
     }
-}
-
-/// Gives a directory its owner and mode; the mode last, since a new owner clears bits of it.
-fn change(directory: &OwnedFd, path: &str, uid: u32, gid: u32, mode: Mode) -> io::Result<()> {
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(directory, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?;
-    Ok(rustix::fs::chmodat(directory, path, mode, rustix::fs::AtFlags::empty())?)
 }
 
 /// Why a pod was not made or not started.

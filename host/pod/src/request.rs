@@ -81,6 +81,8 @@ pub struct Overrides {
     pub exec: Option<String>,
     /// Arguments after the image's or the user's.
     pub arguments: Vec<String>,
+    /// Whether arguments, where there are any, take the place of the image's.
+    pub arguments_replace: bool,
     /// The user.
     pub user: Option<Owner>,
     /// The group.

@@ -99,6 +99,42 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
     Ok(ResolvedPod { manifest, view, commands: pod.commands, warnings: pod.warnings, images: pod.images })
 }
 
+/// Resolves what a pod becomes when it gets one app more, and these volumes. What the pod as a whole was given,
+/// its environment and the mounts in all of its apps, is not known any more.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn resolve_with(
+    pod: &rkt_plan::Pod,
+    manifest: &PodManifest,
+    app: AppRequest,
+    mut volumes: Vec<Volume>,
+    by: Origin,
+) -> Result<ResolvedPod, ResolveError> {
+    check_volumes(&volumes)?;
+    let name = name(&app)?;
+    if manifest.apps().iter().any(|other| other.name == name) {
+        return Err(ResolveError::SameName { name });
+    }
+    let all: Vec<Volume> = manifest.volumes().iter().chain(&volumes).cloned().collect();
+    let mut app = resolve_app(&name, app, &all, &[], &environment::PodEnvironment::default(), by)?;
+    volumes.append(&mut app.implicit);
+    let manifest = manifest.with(app.runtime, volumes).map_err(ResolveError::Manifest)?;
+    let mut view = pod.clone();
+    view.apps.push(app.view);
+    let commands = BTreeMap::from([(name.to_string(), app.command)]);
+    let images = BTreeMap::from([(name, app.image)]);
+    Ok(ResolvedPod { manifest, view, commands, warnings: app.warnings, images })
+}
+
+/// What a pod becomes without one of its apps; its volumes stay.
+pub(crate) fn resolve_without(pod: &rkt_plan::Pod, manifest: &PodManifest, app: &AcName) -> ResolvedPod {
+    let mut view = pod.clone();
+    view.apps.retain(|other| other.name != app.as_str());
+    let (commands, images) = (BTreeMap::new(), BTreeMap::new());
+    ResolvedPod { manifest: manifest.without(app), view, commands, warnings: Vec::new(), images }
+}
+
 /// rkt writes its own version into pod manifests; what reads them expects that.
 fn version() -> AcVersion {
     env!("CARGO_PKG_VERSION").parse().expect("the version of this crate is one")
@@ -219,6 +255,9 @@ fn app_section(
     }
     if let Some(exec) = &overrides.exec {
         app.exec = vec![exec.clone()];
+    }
+    if overrides.arguments_replace && !overrides.arguments.is_empty() {
+        app.exec.truncate(1);
     }
     app.exec.extend(overrides.arguments.iter().cloned());
     if app.exec.first().is_none_or(String::is_empty) {

@@ -55,8 +55,11 @@ pub(crate) fn of_app<'a>(
         } else {
             let volume = implicit(name, &point.name)?;
             found.add(mount(&volume), target, access(&volume, point.read_only), Origin::Image);
-            found.implicit.push(volume);
-            found.unmentioned.push(point.name.clone());
+            // An app of this name that the pod had before has left it.
+            if !volumes.iter().any(|other| other.name == volume.name) {
+                found.implicit.push(volume);
+                found.unmentioned.push(point.name.clone());
+            }
         }
     }
     Ok(found)

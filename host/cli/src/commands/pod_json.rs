@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use rkt_appc::{PodManifest, RuntimeApp, VolumeKind};
+use rkt_appc::{AcName, PodManifest, RuntimeApp, VolumeKind};
 use rkt_pod::{Pod, PodError};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
@@ -83,6 +83,19 @@ impl PodJson {
             user_labels,
         })
     }
+}
+
+/// One app of a pod, as this manifest has it.
+pub(super) fn of_app(
+    pod: &Pod,
+    manifest: &PodManifest,
+    name: &AcName,
+    format: OutputFormat,
+) -> Result<String, PodError> {
+    let times = Times { created: pod.created()?, started: pod.started()? };
+    let app = manifest.apps().iter().find(|app| app.name == *name);
+    let app = app.map(|app| AppJson::of(pod, times, manifest, app)).transpose()?;
+    Ok(text(&app, format))
 }
 
 /// When a pod was made and started.

@@ -69,11 +69,11 @@ pub(super) fn run(
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     steps.done("wait for the plan and check it");
     check_network(&run.pod, &verdict)?;
-    warn_of_waivers(context, &verdict);
+    warn_of_waivers(context, &verdict, &[]);
     Err(new.start(pod, written, verdict, &monitor).into())
 }
 
-fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
+pub(super) fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
     let reference = Reference::parse(image)?;
     let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
     image.mark_used();
@@ -105,9 +105,10 @@ pub(super) fn check_network(flags: &PodFlags, verdict: &Verdict) -> Result<(), F
     }
 }
 
-/// What was asked for and is not given is never passed over in silence.
-pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict) {
-    for waived in verdict.waived() {
+/// What was asked for and is not given is never passed over in silence; of requests that are `known` it was said
+/// before.
+pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict, known: &[String]) {
+    for waived in verdict.waived().filter(|waived| !known.contains(&waived.request)) {
         if let Answer::Waived { reason } = &waived.answer {
             let plugin = &verdict.proposal().plugin.name;
             context.report.line(&format!("warning: {plugin} does not give {}: {}", waived.asked, cell(reason)));

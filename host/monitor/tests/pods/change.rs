@@ -397,6 +397,21 @@ fn a_monitor_that_is_killed_in_the_middle_leaves_nothing() {
 }
 
 #[test]
+fn what_a_program_started_gets_no_apps() {
+    let mut pod = TestPod::opaque("sleep 1000");
+    let mut wanted = pod.with_app("b", "true", |_| {});
+    // To the host there are no apps inside.
+    wanted.plan.words.retain(|word| !matches!(word, Word::App { .. }));
+    wanted.plan.words.push(Word::Waive { request: "app/b/user".to_owned(), reason: "it is opaque".to_owned() });
+    let pod = pod.start();
+    pod.wait_until_ready();
+    let error = change(&pod, &wanted, "no").unwrap_err().to_string();
+    assert!(error.contains("started by a program of its flavor's"), "{error}");
+    assert_eq!((names(&pod), marks(&pod)), (vec!["a".to_owned()], vec![None; 2]));
+    pod.control().stop(true).unwrap();
+}
+
+#[test]
 fn nothing_of_a_change_stays_in_init_or_with_another_app() {
     let mut pod = TestPod::isolated(&[WAIT]);
     let wanted = pod.with_app("b", "sleep 1000", |_| {});
