@@ -21,6 +21,13 @@ const DEFAULTS: Defaults = Defaults {
     flavors: include_str!("../defaults/stage1.toml"),
 };
 
+/// What can be done where the plugin of a record is gone, and all that is wanted is a plan.
+const OTHERS_PLAN_TOO: &str = "--plugin names a flavor to plan the pod with instead";
+
+/// The same, where the pod runs.
+const NOBODY_ELSE_PLANS: &str =
+    "a pod that runs is planned again by the plugin that planned it: run the pod anew to change it";
+
 /// A flavor with what policy says about it.
 #[derive(Debug)]
 pub(crate) struct Flavor {
@@ -48,8 +55,7 @@ impl Flavor {
     /// policy gives it now.
     pub(crate) fn of(globals: &Globals, record: &Record) -> Result<Self, Failure> {
         let identity = record.proposal.plugin.clone();
-        let hint = "a pod that runs is planned again by the plugin that planned it: run the pod anew to change it";
-        let found = plugin::recorded(globals, &identity, hint)?;
+        let found = plugin::recorded(globals, &identity, NOBODY_ELSE_PLANS)?;
         Ok(Self { found, identity, policy: read_policy(globals)? })
     }
 
@@ -205,10 +211,7 @@ impl Asked {
 pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>) -> Result<Proposal, Failure> {
     let found = match name {
         Some(name) => plugin::load(globals, meant(&read_policy(globals)?, name))?,
-        None => {
-            let hint = "--plugin names a flavor to plan the pod with instead";
-            plugin::recorded(globals, &record.proposal.plugin, hint)?
-        }
+        None => plugin::recorded(globals, &record.proposal.plugin, OTHERS_PLAN_TOO)?,
     };
     let planner = Planner::start(&install::planner(found.plugin.trust())?, &found.plugin, Limits::default())?;
     let answer = planner.plan(&record.pod, &RecordedFacts(record)).map_err(of_planner)?;

@@ -34,7 +34,7 @@ mod change;
 mod clients;
 mod debug;
 mod ending;
-mod helper;
+mod errand;
 mod output;
 mod programs;
 mod record;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::Monitor;
 use super::clients::{Asker, Wanted};
 use super::ending::PATIENCE;
-use super::helper::Helper;
+use super::errand::Errand;
 use crate::between::{CALL, NewApp, Order, launch_stream, output_call};
 use crate::idle::Idle;
 
@@ -39,7 +39,7 @@ pub(crate) struct Change {
 #[derive(Debug)]
 enum Step {
     /// It is judged, and prepared, for an app that would have this number.
-    Judging { number: usize, helper: Helper },
+    Judging { number: usize, errand: Errand },
     /// An app comes: init is told, and starts it.
     Starting { app: usize, parcel: Option<Outgoing> },
     /// An app goes: it was asked to end.
@@ -47,7 +47,7 @@ enum Step {
     /// Init kills all that is left of an app: one that goes, or one that came to nothing.
     Killing { app: usize, failure: Option<Failure> },
     /// What it had on the host is taken away.
-    Clearing { helper: Helper, failure: Option<Failure> },
+    Clearing { errand: Errand, failure: Option<Failure> },
 }
 
 /// What a change is, found out by looking at the plans.
@@ -62,8 +62,8 @@ enum Verdict {
 impl Change {
     /// Adds what it waits for.
     pub(crate) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        if let Step::Judging { helper, .. } | Step::Clearing { helper, .. } = &self.step {
-            fds.push(PollFd::new(helper, PollFlags::IN));
+        if let Step::Judging { errand, .. } | Step::Clearing { errand, .. } = &self.step {
+            fds.push(PollFd::new(errand, PollFlags::IN));
         }
     }
 
@@ -77,8 +77,8 @@ impl Change {
 
     /// The pod ends, and with it all that this is about.
     pub(crate) fn abandon(&self) {
-        if let Step::Judging { helper, .. } | Step::Clearing { helper, .. } = &self.step {
-            helper.end(PATIENCE);
+        if let Step::Judging { errand, .. } | Step::Clearing { errand, .. } = &self.step {
+            errand.end(PATIENCE);
         }
     }
 }
@@ -91,9 +91,9 @@ impl Monitor {
         }
         let Some(change) = &mut self.change else { return Ok(()) };
         match &mut change.step {
-            Step::Judging { number, helper } => {
+            Step::Judging { number, errand } => {
                 let number = *number;
-                match helper.result() {
+                match errand.result() {
                     None => Ok(()),
                     Some(Ok(Verdict::Add { app, is_raw })) => self.add(number, app, is_raw),
                     Some(Ok(Verdict::Remove { app })) => self.remove(&app),
@@ -119,8 +119,8 @@ impl Monitor {
                 self.kill(app, None)
             }
             Step::Asking { .. } | Step::Killing { .. } => Ok(()),
-            Step::Clearing { helper, failure } => {
-                if let Some(cleared) = helper.result::<()>() {
+            Step::Clearing { errand, failure } => {
+                if let Some(cleared) = errand.result::<()>() {
                     let failure = failure.take().or(cleared.err());
                     self.end_change(failure);
                 }
@@ -147,14 +147,14 @@ impl Monitor {
         let monitor = rustix::process::getpid();
         let init = self.first.init.process.as_fd();
         let kept = [self.launch.as_fd(), self.pod.as_fd(), init];
-        let helper = Helper::start(&kept, || {
+        let errand = Errand::start(&kept, || {
             let (verdict, launch, plan) = look(&self.launch, wanted)?;
             if let Verdict::Add { app, .. } = &verdict {
                 bring(&launch, &plan, app, monitor, number, &self.pod, init)?;
             }
             Ok(verdict)
         })?;
-        Ok(Step::Judging { number, helper })
+        Ok(Step::Judging { number, errand })
     }
 
     fn step(&mut self, step: Step) {
@@ -201,8 +201,8 @@ impl Monitor {
     /// Takes away the control groups of apps that the pod does not have.
     fn clear(&mut self, failure: Option<Failure>) {
         let names = self.apps.names();
-        match Helper::start(&[self.pod.as_fd()], || undo_apps_but(&self.pod, &names)) {
-            Ok(helper) => self.step(Step::Clearing { helper, failure }),
+        match Errand::start(&[self.pod.as_fd()], || undo_apps_but(&self.pod, &names)) {
+            Ok(errand) => self.step(Step::Clearing { errand, failure }),
             // It is done at the end of the pod.
             Err(cause) => self.end_change(Some(failure.unwrap_or(cause))),
         }

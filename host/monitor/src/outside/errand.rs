@@ -19,13 +19,13 @@ const LONGEST: usize = 64 * 1024;
 
 /// The process.
 #[derive(Debug)]
-pub(crate) struct Helper {
+pub(crate) struct Errand {
     process: PidFd,
     status: OwnedFd,
     said: Vec<u8>,
 }
 
-impl Helper {
+impl Errand {
     /// Makes a process that has `kept` of this one's descriptors, beside standard output and error, and dies with
     /// this one.
     pub(crate) fn start<T: Serialize>(
@@ -75,7 +75,7 @@ impl Helper {
     }
 }
 
-impl AsFd for Helper {
+impl AsFd for Errand {
     /// Readable when there is news.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.status.as_fd()
