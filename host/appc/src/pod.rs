@@ -1,6 +1,6 @@
 //! The manifest of a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,11 +75,12 @@ impl PodManifest {
         Ok(Self { apps, volumes, ..self.clone() })
     }
 
-    /// The same pod without one of its apps.
+    /// The same pod without one of its apps and some of its volumes.
     #[must_use]
-    pub fn without(&self, app: &AcName) -> Self {
+    pub fn without(&self, app: &AcName, volumes: &BTreeSet<AcName>) -> Self {
         let apps = self.apps.iter().filter(|other| other.name != *app).cloned().collect();
-        Self { apps, ..self.clone() }
+        let volumes = self.volumes.iter().filter(|volume| !volumes.contains(&volume.name)).cloned().collect();
+        Self { apps, volumes, ..self.clone() }
     }
 
     /// The apps, in order; each name stands once.

@@ -310,7 +310,7 @@ pub(crate) struct Replay {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "OPTIONS")]
 pub(crate) struct AppAdd {
-    /// A volume that the pod does not have yet, and where it is seen:
+    /// A volume, and where it is seen; one that the pod has already has to be just the same:
     /// name=NAME,kind=host,source=PATH,target=PATH[,readOnly=BOOL] or name=NAME,kind=empty,target=PATH
     #[arg(long, value_name = "VOLUME", action = ArgAction::Append, value_parser = values::mounted_volume)]
     pub(crate) mnt_volume: Vec<(Volume, Mount)>,

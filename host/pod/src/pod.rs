@@ -100,6 +100,22 @@ impl Pod {
         Ok(self.modified("pid")?.or(self.modified("ppid")?))
     }
 
+    /// When an app of it was made: with the pod, or later.
+    ///
+    /// # Errors
+    /// As [`Pod::created`].
+    pub fn app_created(&self, app: &AcName) -> Result<Option<SystemTime>, PodError> {
+        Ok(self.modified(&image_manifest_path(app))?.or(self.created()?))
+    }
+
+    /// When the program of an app of it was run. Where nobody wrote that down, when the pod was started.
+    ///
+    /// # Errors
+    /// As [`Pod::created`].
+    pub fn app_started(&self, app: &AcName) -> Result<Option<SystemTime>, PodError> {
+        Ok(self.modified(&format!("{STATUS_DIRECTORY}/{app}-started"))?.or(self.started()?))
+    }
+
     /// The process that is first in it, by the host's numbers; none where it has not been started.
     ///
     /// # Errors

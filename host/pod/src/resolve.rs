@@ -16,7 +16,12 @@ use crate::isolators::{self, IsolatorError};
 use crate::request::{AppRequest, Overrides, PodRequest};
 use crate::user::{self, UserError, Wanted};
 use crate::uuid::Uuid;
-use crate::volumes::{self, VolumeError};
+use crate::volumes::{self, Known, VolumeError};
+
+pub(crate) use self::change::{resolve_with, resolve_without};
+
+mod change;
+mod names;
 
 /// A pod with nothing left open but how it is isolated.
 #[derive(Debug)]
@@ -88,51 +93,16 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
     let PodRequest { apps, mut volumes, mounts, environment, hostname, settings } = request;
     let mut pod = Draft::default();
     for app in apps {
-        let name = name(&app)?;
-        let resolved = resolve_app(&name, app, &volumes, &mounts, &environment, by)?;
-        pod.add(name, resolved)?;
+        let name = names::of_app(&app, pod.images.keys())?;
+        let known = Known { declared: &volumes, of_others: &[] };
+        let resolved = resolve_app(&name, app, known, &mounts, &environment, by)?;
+        pod.add(name, resolved);
     }
     volumes.append(&mut pod.implicit);
     let manifest = PodManifest::new(version(), pod.runtime, volumes).map_err(ResolveError::Manifest)?;
     let hostname = hostname.map(|value| Asked { value, by });
     let view = rkt_plan::Pod { uuid: uuid.to_string(), hostname, apps: pod.views, settings };
     Ok(ResolvedPod { manifest, view, commands: pod.commands, warnings: pod.warnings, images: pod.images })
-}
-
-/// Resolves what a pod becomes when it gets one app more, and these volumes. What the pod as a whole was given,
-/// its environment and the mounts in all of its apps, is not known any more.
-///
-/// # Errors
-/// As [`resolve`].
-pub(crate) fn resolve_with(
-    pod: &rkt_plan::Pod,
-    manifest: &PodManifest,
-    app: AppRequest,
-    mut volumes: Vec<Volume>,
-    by: Origin,
-) -> Result<ResolvedPod, ResolveError> {
-    check_volumes(&volumes)?;
-    let name = name(&app)?;
-    if manifest.apps().iter().any(|other| other.name == name) {
-        return Err(ResolveError::SameName { name });
-    }
-    let all: Vec<Volume> = manifest.volumes().iter().chain(&volumes).cloned().collect();
-    let mut app = resolve_app(&name, app, &all, &[], &environment::PodEnvironment::default(), by)?;
-    volumes.append(&mut app.implicit);
-    let manifest = manifest.with(app.runtime, volumes).map_err(ResolveError::Manifest)?;
-    let mut view = pod.clone();
-    view.apps.push(app.view);
-    let commands = BTreeMap::from([(name.to_string(), app.command)]);
-    let images = BTreeMap::from([(name, app.image)]);
-    Ok(ResolvedPod { manifest, view, commands, warnings: app.warnings, images })
-}
-
-/// What a pod becomes without one of its apps; its volumes stay.
-pub(crate) fn resolve_without(pod: &rkt_plan::Pod, manifest: &PodManifest, app: &AcName) -> ResolvedPod {
-    let mut view = pod.clone();
-    view.apps.retain(|other| other.name != app.as_str());
-    let (commands, images) = (BTreeMap::new(), BTreeMap::new());
-    ResolvedPod { manifest: manifest.without(app), view, commands, warnings: Vec::new(), images }
 }
 
 /// rkt writes its own version into pod manifests; what reads them expects that.
@@ -161,24 +131,20 @@ struct ResolvedApp {
 }
 
 impl Draft {
-    fn add(&mut self, name: AcName, app: ResolvedApp) -> Result<(), ResolveError> {
-        if self.images.contains_key(&name) {
-            return Err(ResolveError::SameName { name });
-        }
+    fn add(&mut self, name: AcName, app: ResolvedApp) {
         self.runtime.push(app.runtime);
         self.views.push(app.view);
         self.commands.insert(name.to_string(), app.command);
         self.images.insert(name, app.image);
         self.implicit.extend(app.implicit);
         self.warnings.extend(app.warnings);
-        Ok(())
     }
 }
 
 fn resolve_app(
     name: &AcName,
     request: AppRequest,
-    volumes: &[Volume],
+    volumes: Known<'_>,
     mounts: &[Mount],
     environment: &environment::PodEnvironment,
     by: Origin,
@@ -223,16 +189,6 @@ fn resolve_app(
     };
     let image = ResolvedImage { manifest, trees: image.trees };
     Ok(ResolvedApp { runtime, view, command, image, implicit: found.implicit, warnings })
-}
-
-/// The user's name for the app, or the last part of its image's.
-fn name(app: &AppRequest) -> Result<AcName, ResolveError> {
-    if let Some(name) = &app.overrides.name {
-        return Ok(name.clone());
-    }
-    let image = app.image.manifest.name.as_str();
-    let last = image.rsplit('/').next().unwrap_or(image);
-    AcName::sanitize(last).map_err(ResolveError::Name)
 }
 
 /// What the image says about running it, with what the user says in its place.
@@ -346,6 +302,28 @@ pub enum ResolveError {
     SameName {
         /// The name.
         name: AcName,
+    },
+    /// A name that leaves no room for what is put behind it.
+    #[error("the name of an app has {} bytes, and may have {most}: files are named after it", .name.as_str().len())]
+    LongName {
+        /// The name.
+        name: AcName,
+        /// The most bytes that it may have.
+        most: usize,
+    },
+    /// Two apps of which something would be written to the same file.
+    #[error("apps {:?} and {:?} cannot be in one pod: how the one ends and that the other was started is written to the same file", .ends.as_str(), .starts.as_str())]
+    SameFile {
+        /// The one.
+        ends: AcName,
+        /// The other.
+        starts: AcName,
+    },
+    /// A volume that comes to a pod which has another of its name.
+    #[error("volume {:?}: the pod has another of this name", .volume.as_str())]
+    VolumeTaken {
+        /// Its name.
+        volume: AcName,
     },
     /// An image that says nothing about running it.
     #[error("error: image {id} has no app section and --exec argument is not provided")]
@@ -476,6 +454,16 @@ mod tests {
         let plain = |name| app(name, APP, Overrides::default());
         assert_eq!(text(vec![]), "pod must contain at least one application");
         assert_eq!(text(vec![plain("a.com/x"), plain("b.com/x")]), "error: multiple apps with name x");
+        let long = format!("a.com/{}", "x".repeat(248));
+        assert_eq!(
+            text(vec![plain(&long)]),
+            "the name of an app has 248 bytes, and may have 247: files are named after it"
+        );
+        resolved(vec![plain(&long[..long.len() - 1])]).unwrap();
+        for (one, other) in [("a.com/x", "a.com/x-started"), ("a.com/x-started", "a.com/x")] {
+            let clash = text(vec![plain(one), plain(other)]);
+            assert!(clash.starts_with("apps \"x-started\" and \"x\" cannot be in one pod"), "{clash}");
+        }
         let none = text(vec![app("a.com/x", "", Overrides::default())]);
         assert!(none.ends_with("has no app section and --exec argument is not provided"), "{none}");
         let empty = r#","app":{"exec":[],"user":"0","group":"0"}"#;

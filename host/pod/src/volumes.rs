@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rkt_appc::{AcName, App, InvalidValue, Mount, Volume, VolumeKind};
+use rkt_appc::{AcName, App, InvalidValue, Mount, RuntimeApp, Volume, VolumeKind};
 use rkt_plan::{Access, Asked, CleanPath, Origin, PathError, VolumeMount};
 
 /// Says who asked for a mount: the user by what they wrote, or the image.
@@ -19,6 +19,15 @@ pub(crate) struct AppMounts {
     pub(crate) unmentioned: Vec<AcName>,
 }
 
+/// The volumes that a pod has when an app looks for its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// Those that somebody declared: a mount point of an image gets the one of its name.
+    pub(crate) declared: &'a [Volume],
+    /// Those that other apps got since nobody had declared one: only a mount can name them, no image.
+    pub(crate) of_others: &'a [Volume],
+}
+
 /// Matches mounts and mount points of one app with volumes.
 ///
 /// Of mounts on the same path the first counts, so the app's own come before those of all apps.
@@ -27,17 +36,17 @@ pub(crate) fn of_app<'a>(
     name: &AcName,
     app: &App,
     mounts: impl Iterator<Item = &'a Mount>,
-    volumes: &[Volume],
+    volumes: Known<'_>,
     by: Origin,
 ) -> Result<AppMounts, VolumeError> {
     let mut found = AppMounts { mounts: Vec::new(), asked: Vec::new(), implicit: Vec::new(), unmentioned: Vec::new() };
     let mut taken = BTreeSet::new();
     for mount in mounts {
         let target = clean(mount.path.as_str())?;
-        let volume = volumes
-            .iter()
-            .find(|volume| volume.name == mount.volume)
-            .ok_or_else(|| VolumeError::Dangling { path: mount.path.to_string(), volume: mount.volume.to_string() })?;
+        let volume =
+            volumes.declared.iter().chain(volumes.of_others).find(|volume| volume.name == mount.volume).ok_or_else(
+                || VolumeError::Dangling { path: mount.path.to_string(), volume: mount.volume.to_string() },
+            )?;
         if !taken.insert(target.clone()) {
             continue;
         }
@@ -50,16 +59,13 @@ pub(crate) fn of_app<'a>(
             continue;
         }
         let mount = |volume: &Volume| Mount { volume: volume.name.clone(), path: point.path.clone(), app_volume: None };
-        if let Some(volume) = volumes.iter().find(|volume| volume.name == point.name) {
+        if let Some(volume) = volumes.declared.iter().find(|volume| volume.name == point.name) {
             found.add(mount(volume), target, access(volume, point.read_only), Origin::Image);
         } else {
             let volume = implicit(name, &point.name)?;
             found.add(mount(&volume), target, access(&volume, point.read_only), Origin::Image);
-            // An app of this name that the pod had before has left it.
-            if !volumes.iter().any(|other| other.name == volume.name) {
-                found.implicit.push(volume);
-                found.unmentioned.push(point.name.clone());
-            }
+            found.implicit.push(volume);
+            found.unmentioned.push(point.name.clone());
         }
     }
     Ok(found)
@@ -76,6 +82,16 @@ impl AppMounts {
 /// The volume decides; where it says nothing, the image's mount point does.
 fn access(volume: &Volume, point_is_read_only: bool) -> Access {
     if volume.read_only.unwrap_or(point_is_read_only) { Access::ReadOnly } else { Access::ReadWrite }
+}
+
+/// The volumes that an app of a pod got since nobody had declared one.
+pub(crate) fn own_of(app: &RuntimeApp) -> impl Iterator<Item = &AcName> {
+    let points = app.app.iter().flat_map(|section| &section.mount_points);
+    points.filter_map(|point| {
+        let volume = implicit(&app.name, &point.name).ok()?;
+        let is_it = |mount: &&Mount| mount.volume == volume.name && mount.path == point.path;
+        app.mounts.iter().find(is_it).map(|mount| &mount.volume)
+    })
 }
 
 fn implicit(app: &AcName, point: &AcName) -> Result<Volume, VolumeError> {
@@ -151,8 +167,12 @@ mod tests {
         Mount { volume: volume.parse().unwrap(), path: path.parse().unwrap(), app_volume: None }
     }
 
+    fn declared(volumes: &[Volume]) -> Known<'_> {
+        Known { declared: volumes, of_others: &[] }
+    }
+
     fn matched(app: &App, mounts: &[Mount], volumes: &[Volume]) -> AppMounts {
-        of_app(&"db".parse().unwrap(), app, mounts.iter(), volumes, Origin::CommandLine).unwrap()
+        of_app(&"db".parse().unwrap(), app, mounts.iter(), declared(volumes), Origin::CommandLine).unwrap()
     }
 
     fn said(mounts: &AppMounts) -> Vec<(&str, &str, Access, Origin)> {
@@ -199,9 +219,24 @@ mod tests {
     fn a_mount_needs_a_volume_and_a_place_below_the_root() {
         let one = [volume("one", None)];
         let refused = |mount: Mount| {
-            of_app(&"db".parse().unwrap(), &app(""), [mount].iter(), &one, Origin::CommandLine).unwrap_err().to_string()
+            let name = "db".parse().unwrap();
+            of_app(&name, &app(""), [mount].iter(), declared(&one), Origin::CommandLine).unwrap_err().to_string()
         };
         assert_eq!(refused(mount("two", "/d")), "dangling mount point \"/d\": volume \"two\" not found");
         assert!(refused(mount("one", "/a/../..")).contains("root of the app"));
+    }
+
+    #[test]
+    fn what_another_app_got_for_itself_is_for_mounts_and_not_for_images_to_name() {
+        let name = "db".parse().unwrap();
+        let volumes = [volume("my-db-data", None)];
+        let known = Known { declared: &[], of_others: &volumes };
+        let app = app(r#"{"name":"my-db-data","path":"/stolen"}"#);
+        let found = of_app(&name, &app, [].iter(), known, Origin::CommandLine).unwrap();
+        assert_eq!(found.implicit, [volume("db-my-db-data", None)]);
+        let mounts = [mount("my-db-data", "/given")];
+        let found = of_app(&name, &app, mounts.iter(), known, Origin::CommandLine).unwrap();
+        assert_eq!(said(&found)[0], ("my-db-data", "/given", Access::ReadWrite, Origin::CommandLine));
+        assert_eq!(found.implicit, [volume("db-my-db-data", None)]);
     }
 }

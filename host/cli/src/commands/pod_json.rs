@@ -2,7 +2,6 @@
 //! pod's UUID is its `name`, its times are seconds, those of its apps nanoseconds.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use rkt_appc::{AcName, PodManifest, RuntimeApp, VolumeKind};
 use rkt_pod::{Pod, PodError};
@@ -63,11 +62,10 @@ impl PodJson {
     /// The pod as it is now. One without a manifest yet has no apps.
     pub(super) fn of(pod: &Pod) -> Result<Self, PodError> {
         let manifest = pod.manifest().ok();
-        let times = Times { created: pod.created()?, started: pod.started()? };
+        let started = pod.started()?;
+        let app = |manifest, app| AppJson::of(pod, started.is_some(), manifest, app);
         let apps = match &manifest {
-            Some(manifest) => {
-                manifest.apps().iter().map(|app| AppJson::of(pod, times, manifest, app)).collect::<Result<_, _>>()?
-            }
+            Some(manifest) => manifest.apps().iter().map(|each| app(manifest, each)).collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
         let (user_annotations, user_labels) =
@@ -77,8 +75,8 @@ impl PodJson {
             state: pod.state().as_str(),
             app_names: apps.iter().map(|app: &AppJson| app.name.clone()).collect(),
             apps,
-            created_at: times.created.map(time::seconds),
-            started_at: times.started.map(time::seconds),
+            created_at: pod.created()?.map(time::seconds),
+            started_at: started.map(time::seconds),
             user_annotations,
             user_labels,
         })
@@ -92,34 +90,27 @@ pub(super) fn of_app(
     name: &AcName,
     format: OutputFormat,
 ) -> Result<String, PodError> {
-    let times = Times { created: pod.created()?, started: pod.started()? };
+    let has_started = pod.started()?.is_some();
     let app = manifest.apps().iter().find(|app| app.name == *name);
-    let app = app.map(|app| AppJson::of(pod, times, manifest, app)).transpose()?;
+    let app = app.map(|app| AppJson::of(pod, has_started, manifest, app)).transpose()?;
     Ok(text(&app, format))
 }
 
-/// When a pod was made and started.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    created: Option<SystemTime>,
-    started: Option<SystemTime>,
-}
-
 impl AppJson {
-    fn of(pod: &Pod, times: Times, manifest: &PodManifest, app: &RuntimeApp) -> Result<Self, PodError> {
+    fn of(pod: &Pod, pod_has_started: bool, manifest: &PodManifest, app: &RuntimeApp) -> Result<Self, PodError> {
         let exit = pod.exit(&app.name)?;
-        let state = match (exit, times.started) {
-            (Some(_), _) => "exited",
-            (None, Some(_)) if pod.state().has_ended() => "unknown",
-            (None, Some(_)) => "running",
-            (None, None) => "created",
+        let state = match exit {
+            Some(_) => "exited",
+            None if !pod_has_started => "created",
+            None if pod.state().has_ended() => "unknown",
+            None => "running",
         };
         let section = app.app.as_ref();
         Ok(Self {
             name: app.name.to_string(),
             state,
-            created_at: times.created.map(time::nanoseconds),
-            started_at: times.started.map(time::nanoseconds),
+            created_at: pod.app_created(&app.name)?.map(time::nanoseconds),
+            started_at: pod.app_started(&app.name)?.map(time::nanoseconds),
             finished_at: exit.map(|exit| time::nanoseconds(exit.at)),
             exit_code: exit.map(|exit| exit.code),
             image_id: app.image.id.to_string(),
