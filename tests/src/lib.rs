@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod aci;
+pub mod apps;
 pub mod elf;
 pub mod images;
 pub mod leftovers;

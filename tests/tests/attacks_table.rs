@@ -58,6 +58,7 @@ fn every_attack_that_is_tested_is_in_the_table() {
         "attacks_setup.rs",
         "attacks_running.rs",
         "attacks_plugins.rs",
+        "attacks_apps.rs",
         "e2e_replay.rs",
         "host/image/tests/hostile.rs",
         "host/planner/tests/determinism.rs",

@@ -4,31 +4,8 @@
 
 use std::fs;
 
-use rkt_tests::{FLAVORS, Rkt, Running, built, images, process, wait_until};
-use rustix::process::Signal;
-
-/// A pod that runs until it is ended.
-fn waiting<'r>(rkt: &'r Rkt, words: &[&str]) -> Running<'r> {
-    let image = rkt.probe("first", ["wait"]);
-    rkt.start(words.iter().copied().chain([image.as_str()]))
-}
-
-fn names(rkt: &Rkt) -> Vec<String> {
-    let names = rkt.the_pod()["app_names"].as_array().unwrap().clone();
-    names.into_iter().map(|name| name.as_str().unwrap().to_owned()).collect()
-}
-
-/// What a pod has in its directory that is an app's.
-fn leavings(pod: &Running<'_>, app: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for parent in ["appsinfo", "overlay", "change"] {
-        let entries = fs::read_dir(pod.directory().join(parent)).into_iter().flatten().flatten();
-        let names = entries.map(|entry| format!("{parent}/{}", entry.file_name().display()));
-        found.extend(names.filter(|name| name.contains(&format!("/{app}")) || parent == "change"));
-    }
-    found.sort();
-    found
-}
+use rkt_tests::apps::{empties, leavings, names, process_of, waiting};
+use rkt_tests::{Rkt, Running, built, images, process, wait_until};
 
 #[test]
 fn an_app_that_is_added_runs_is_listed_entered_recorded_and_taken_out_again() {
@@ -62,40 +39,141 @@ fn an_app_that_is_added_runs_is_listed_entered_recorded_and_taken_out_again() {
     rkt.collect();
 }
 
+/// What a probe is to do to tell how it is held.
+const TELL: &str = "show /proc/self/status /proc/self/limits /proc/self/cgroup /proc/self/oom_score_adj + mounts + \
+                    descriptors + environment + directory + list /dev + list / + say all-told + wait";
+
+/// What one app of two says of itself, without what tells any two processes apart.
+fn told(pod: &Running<'_>, app: &str) -> Vec<String> {
+    const OF_ONE: [&str; 12] = [
+        "Pid",
+        "Tgid",
+        "NStgid",
+        "NSpid",
+        "NSpgid",
+        "NSsid",
+        "Vm",
+        "Rss",
+        "SigQ",
+        "State",
+        "voluntary",
+        "nonvoluntary",
+    ];
+    wait_until("it to have told", || pod.lines_of(app).last().is_some_and(|line| line == "all-told"));
+    let lines = pod.lines_of(app).into_iter().filter(|line| !OF_ONE.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| line.split("pipe:").next().unwrap_or_default().replace(app, "APP")).collect()
+}
+
 #[test]
 fn an_added_app_has_what_it_would_have_had_from_the_start() {
     let rkt = Rkt::new();
-    let words = [
-        "rights",
-        "+",
-        "descriptors",
-        "+",
-        "environment",
-        "+",
-        "directory",
-        "+",
-        "show",
-        "/proc/self/oom_score_adj",
-        "+",
-        "list",
-        "/dev",
-        "+",
-        "wait",
+    let image = rkt.probe("both", TELL.split_whitespace());
+    let held = [
+        "--caps-retain=CAP_CHOWN,CAP_KILL",
+        "--user=7",
+        "--group=8",
+        "--supplementary-gids=9,10",
+        "--oom-score-adj=11",
+        "--environment=A=b",
+        "--memory=64M",
+        "--pids-limit=20",
+        "--seccomp=mode=remove,errno=EPERM,mkdir",
+        "--readonly-rootfs=true",
+        "--mount=volume=data,target=/data",
     ];
-    let image = rkt.probe("both", words);
-    let flags = ["--caps-retain=CAP_CHOWN,CAP_KILL", "--user=7", "--oom-score-adj=11", "--environment=A=b"];
-    let pod = rkt.start([&[image.as_str(), "--name=early"][..], &flags[..]].concat());
-    wait_until("the first to have told", || pod.lines_of("early").contains(&"zero".to_owned()));
-    rkt.run([&["app", "add", &pod.uuid, &image, "--name=late"][..], &flags[..]].concat()).succeeds();
-    wait_until("the other to have told", || pod.lines_of("late").contains(&"zero".to_owned()));
-    let told = |app: &str| {
-        let lines = pod.lines_of(app).into_iter().filter(|line| !line.contains("pipe:"));
-        lines.map(|line| line.replace(app, "APP")).collect::<Vec<_>>()
-    };
-    assert_eq!(told("late"), told("early"));
-    assert!(told("late").contains(&"11".to_owned()) && told("late").len() > 20, "{:?}", told("late"));
+    for flags in [&[][..], &held] {
+        let volume = format!("--volume=data,kind=host,source={},readOnly=true", rkt.home().display());
+        let pod = rkt.start([&[volume.as_str(), image.as_str(), "--name=early"][..], flags].concat());
+        let early = told(&pod, "early");
+        rkt.run([&["app", "add", &pod.uuid, &image, "--name=late"][..], flags].concat()).succeeds();
+        assert_eq!(told(&pod, "late"), early);
+        let limited = early.contains(&"11".to_owned()) && early.iter().any(|line| line.starts_with("/data ro,"));
+        assert!(early.len() > 60 && limited == !flags.is_empty(), "{early:?}");
+        // Namespaces of its own where the other has some of its own, and else the same; groups beside the other's.
+        let (early, late) = (process_of(&pod, "early"), process_of(&pod, "late"));
+        let (ours, theirs) = (process::namespaces(late), process::namespaces(early));
+        let own = ours.iter().filter(|one| !theirs.contains(one)).map(|one| one.split(':').next().unwrap());
+        assert_eq!(own.collect::<Vec<_>>(), ["cgroup", "mnt"]);
+        let groups = |pid: u32, app: &str| {
+            fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap().replace(&format!("/{app}"), "/APP")
+        };
+        assert_eq!(groups(late, "late"), groups(early, "early"));
+        pod.end();
+        rkt.collect();
+    }
+}
+
+#[test]
+fn isolators_of_its_image_hold_an_added_app() {
+    let rkt = Rkt::new();
+    let pod = waiting(&rkt, &[]);
+    let set = |name: &str, value: serde_json::Value| serde_json::json!({ "name": name, "value": value });
+    let isolators = serde_json::json!([
+        set("os/linux/seccomp-remove-set", serde_json::json!({ "set": ["mkdir", "mkdirat"], "errno": "ENOSYS" })),
+        set("os/linux/capabilities-retain-set", serde_json::json!({ "set": ["CAP_CHOWN"] })),
+    ]);
+    let script = "mkdir /new; grep CapEff /proc/self/status; exec sleep 1000";
+    let image = images::busybox("held").app("isolators", isolators).exec(["/bin/sh", "-c", script]);
+    rkt.run(["app", "add", &pod.uuid, &rkt.image("held", &image)]).succeeds();
+    wait_until("it to have told", || !pod.lines_of("held").is_empty());
+    assert_eq!(pod.lines_of("held"), ["CapEff:\t0000000000000001"]);
+    assert!(pod.read().contains("mkdir: can't create directory '/new': Function not implemented"), "{}", pod.read());
+    // What enters it is held as it is.
+    let entered = rkt.run(["enter", "--app=held", &pod.uuid, "/bin/mkdir", "/new"]);
+    assert!(entered.ends_with(1).stderr.contains("Function not implemented"));
     pod.end();
     rkt.collect();
+}
+
+#[test]
+fn what_is_recorded_follows_each_change_and_outlives_the_pod() {
+    let rkt = Rkt::new();
+    let pod = waiting(&rkt, &[]);
+    let uuid = pod.uuid.clone();
+    let first = rkt.probe("first", ["wait"]);
+    let once = rkt.probe("once", ["exit", "0"]);
+    let follows = |images: &[&str]| {
+        let same = |words: &[&str], said: &str| {
+            let output = rkt.run(words).succeeds();
+            assert!(output.stdout.contains(said), "{words:?}: {output}");
+        };
+        let diff = format!("--diff={uuid}");
+        same(&[&["plan", &diff][..], images].concat(), "\n  the same");
+        same(&["replay", &uuid], "the same, word for word");
+        let manifest = rkt.run(["cat-manifest", &uuid]).succeeds().json();
+        assert_eq!(manifest["apps"].as_array().unwrap().len(), images.len(), "{manifest}");
+    };
+    rkt.run(["app", "add", &uuid, &once]).succeeds();
+    follows(&[&first, &once]);
+    wait_until("it to have ended", || rkt.the_pod()["apps"][1]["state"] == "exited");
+    let app = rkt.the_pod()["apps"][1].clone();
+    assert_eq!((app["name"].as_str(), app["exit_code"].as_i64()), (Some("once"), Some(0)));
+    // Its times are its own, and not the pod's.
+    let time = |app: &serde_json::Value, name: &str| app[name].as_u64().unwrap();
+    let earlier = rkt.the_pod()["apps"][0].clone();
+    assert!(time(&earlier, "started_at") < time(&app, "created_at"), "{earlier} {app}");
+    assert!(time(&app, "created_at") <= time(&app, "started_at"), "{app}");
+    // One that has ended can be taken out, and put in again.
+    for _ in 0..2 {
+        rkt.run(["app", "rm", "--app=once", &uuid]).succeeds();
+        follows(&[&first]);
+        rkt.run(["app", "add", &uuid, &once]).succeeds();
+    }
+    let failing = rkt.probe("failing", ["wait-for", "/go", "+", "exit", "5"]);
+    rkt.run(["app", "add", &uuid, &failing]).succeeds();
+    follows(&[&first, &once, &failing]);
+    // It is an app like any: its failure is the pod's.
+    rkt.run(["enter", "--app=failing", &uuid, "/probe", "write", "/go", "x"]).succeeds();
+    let ended = pod.wait().ends_with(5);
+    assert!(ended.stdout.is_empty(), "{ended}");
+    let status = rkt.run(["status", &uuid]).succeeds().stdout;
+    for line in ["app-first=0", "app-once=0", "app-failing=5"] {
+        assert!(status.lines().any(|said| said == line), "{line}: {status}");
+    }
+    follows(&[&first, &once, &failing]);
+    rkt.collect();
+    let replayed = rkt.run(["replay", &uuid]).succeeds();
+    assert!(replayed.stdout.contains("the same, word for word"), "{replayed}");
 }
 
 #[test]
@@ -133,21 +211,27 @@ fn volumes_are_shared_with_the_first_app_and_new_ones_come_along() {
     wait_until("the first to hear", || pod.lines_of("first") == ["hello"]);
     let said = pod.lines_of("second");
     assert!(said[0].contains("read-only") && said[1] == "of the host", "{said:?}");
-    let empties = |pod: &Running<'_>| {
-        let mut names: Vec<_> = fs::read_dir(pod.directory().join("sharedVolumes")).unwrap().flatten().collect();
-        names.sort_by_key(fs::DirEntry::file_name);
-        names.into_iter().map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
-    };
     assert_eq!(empties(&pod), ["own", "second-data", "shared"]);
-    // Volumes are the pod's: they stay, and an app of the name finds its own again.
+    // Volumes that somebody declared are the pod's and stay; what the app got for itself goes with it.
     rkt.run(["app", "rm", "--app=second", &pod.uuid]).succeeds();
+    assert_eq!(empties(&pod), ["own", "shared"]);
+    // What was taken out can be put in again by the same words, and finds what it wrote.
+    rkt.run([&add[..], &["--", "show", "/own/x", "+", "list", "/data", "+", "say", "!", "+", "wait"]].concat())
+        .succeeds();
+    wait_until("it to have told", || pod.lines_of("second").last().is_some_and(|line| line == "x!"));
     assert_eq!(empties(&pod), ["own", "second-data", "shared"]);
-    let again = rkt.run(["app", "add", &pod.uuid, &second, "--", "wait"]).succeeds();
-    assert_eq!(again.stderr, "");
-    let clash = rkt.run(["app", "add", own, &pod.uuid, &second, "--name=third"]);
-    clash.refuses(&["add: the pod manifest", "own"]);
+    let other = "--mnt-volume=name=own,kind=empty,mode=0700,target=/own";
+    rkt.run(["app", "add", other, &pod.uuid, &second, "--name=third"])
+        .refuses(&["add: volume \"own\": the pod has another of this name"]);
     rkt.run(["app", "add", &pod.uuid, &second, "--name=third", "--mount=volume=none,target=/x"])
         .refuses(&["dangling mount point \"/x\": volume \"none\" not found"]);
+    assert_eq!(empties(&pod), ["own", "second-data", "shared"]);
+    // As long as another has it, it stays.
+    let shared = ["--name=third", "--mount=volume=second-data,target=/x", "--", "wait"];
+    rkt.run(["app", "add", &pod.uuid, &second].iter().chain(&shared)).succeeds();
+    rkt.run(["app", "rm", "--app=second", &pod.uuid]).succeeds();
+    assert_eq!(empties(&pod), ["own", "second-data", "shared", "third-data"]);
+    rkt.run(["app", "rm", "--app=third", &pod.uuid]).succeeds();
     assert_eq!(empties(&pod), ["own", "second-data", "shared"]);
     pod.end();
     rkt.collect();
@@ -258,74 +342,5 @@ fn a_fact_that_changed_changes_no_pod_and_a_word_that_cannot_change_is_named() {
     fs::write(&record, &text).unwrap();
     rkt.run(["app", "add", &pod.uuid, &image]).succeeds();
     pod.end();
-    rkt.collect();
-}
-
-#[test]
-fn a_client_that_is_killed_in_the_middle_leaves_a_pod_that_is_what_it_says() {
-    let rkt = Rkt::new();
-    let pod = waiting(&rkt, &[]);
-    let image = rkt.probe("late", ["say", "here", "+", "wait"]);
-    // Init does nothing, so that the client waits for it until it is killed.
-    process::signal(pod.init(), Signal::STOP);
-    let mut client = rkt.command(["app", "add", &pod.uuid, &image]).spawn().unwrap();
-    wait_until("the change to be staged", || pod.directory().join("change/pod").exists());
-    process::signal(client.id(), Signal::KILL);
-    client.wait().unwrap();
-    process::signal(pod.init(), Signal::CONT);
-    // Whether it came so far or not: what is listed is what runs, and the next change is made.
-    rkt.run(["app", "add", &pod.uuid, &image, "--name=next"]);
-    wait_until("the pod to be at rest", || rkt.run(["app", "rm", "--app=none", &pod.uuid]).stderr.contains("no app"));
-    let listed = names(&rkt);
-    for app in ["late", "next"] {
-        wait_until("what is listed to be what runs", || {
-            listed.contains(&app.to_owned()) == pod.lines_of(app).contains(&"here".to_owned())
-        });
-        assert_eq!(listed.contains(&app.to_owned()), !leavings(&pod, app).is_empty(), "{app}");
-    }
-    pod.end();
-    rkt.collect();
-}
-
-#[test]
-fn a_monitor_that_is_killed_in_the_middle_leaves_nothing() {
-    let rkt = Rkt::new();
-    let pod = waiting(&rkt, &[]);
-    let image = rkt.probe("late", ["wait"]);
-    process::signal(pod.init(), Signal::STOP);
-    let mut client = rkt.command(["app", "add", &pod.uuid, &image, "--memory=64M"]).spawn().unwrap();
-    let groups = || {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let points =
-            mounts.lines().filter(|line| line.contains(" - cgroup")).map(|line| line.split(' ').nth(4).unwrap());
-        points.map(|point| format!("{point}/rkt/{}", pod.uuid)).filter(|path| fs::exists(path).unwrap()).count()
-    };
-    wait_until("its group", || groups() > 0);
-    pod.signal(Signal::KILL);
-    assert_eq!(client.wait().unwrap().code(), Some(254));
-    wait_until("all of the pod to be gone", || rkt.processes().is_empty());
-    rkt.collect();
-    assert_eq!(groups(), 0);
-}
-
-#[test]
-fn apps_come_and_go_often() {
-    let rkt = Rkt::new();
-    for flavor in FLAVORS.iter().filter(|flavor| **flavor != "--stage1=fly") {
-        let pod = waiting(&rkt, &[flavor]);
-        let image = rkt.probe("guest", ["say-bytes", "65536", "+", "wait"]);
-        for _ in 0..10 {
-            rkt.run(["app", "add", &pod.uuid, &image, "--pids-limit=50"]).succeeds();
-            rkt.run(["app", "rm", "--app=guest", &pod.uuid]).succeeds();
-        }
-        let descriptors = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-        let before = (descriptors(pod.pid()), descriptors(pod.init()));
-        for _ in 0..10 {
-            rkt.run(["app", "add", &pod.uuid, &image, "--pids-limit=50"]).succeeds();
-            rkt.run(["app", "rm", "--app=guest", &pod.uuid]).succeeds();
-        }
-        wait_until("nothing to be left open", || (descriptors(pod.pid()), descriptors(pod.init())) == before);
-        pod.end();
-    }
     rkt.collect();
 }

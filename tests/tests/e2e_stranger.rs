@@ -184,6 +184,24 @@ fn it_is_listed_entered_and_stopped() {
 }
 
 #[test]
+fn no_app_comes_to_it_or_goes_while_it_runs() {
+    let host = Host::new();
+    let image = host.rkt.probe("only", ["wait"]);
+    let pod = host.rkt.start([host.stage1.as_str(), &image]);
+    let record = || fs::read(pod.directory().join("record.json")).unwrap();
+    let before = record();
+    // The plugin is asked, and has the first word.
+    let refused = host.rkt.run(["app", "add", &pod.uuid, &image, "--name=other"]);
+    refused.refuses(&["add: example.com/bubble: bubble runs one app in a pod"]);
+    host.rkt.run(["app", "rm", "--app=only", &pod.uuid]).refuses(&["it is the last app", "hint: rkt stop"]);
+    assert!(record() == before && host.rkt.the_pod()["state"] == "running");
+    let left: Vec<_> = fs::read_dir(pod.directory().join("appsinfo")).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    pod.end();
+    host.rkt.collect();
+}
+
+#[test]
 fn what_was_entered_ends_with_whoever_entered() {
     let host = Host::new();
     let image = host.rkt.image("entered", &images::busybox("entered").exec(["/bin/sleep", "1000"]));

@@ -50,6 +50,7 @@ fn perform(command: &str, arguments: &[&str]) -> io::Result<()> {
         ("descriptors", []) => descriptors()?,
         ("rights", []) => rights()?,
         ("namespaces", []) => namespaces()?,
+        ("mounts", []) => mounts()?,
         ("environment", []) => environment(),
         ("directory", []) => println!("{}", env::current_dir()?.display()),
         ("reach", paths) => reach(paths)?,
@@ -180,6 +181,22 @@ fn namespaces() -> io::Result<()> {
     {
         println!("{}", fs::read_link(name)?.display());
     }
+    Ok(())
+}
+
+/// What is mounted where and how, without what tells one mount of a kind from another: numbers, sources, and which
+/// was made first.
+fn mounts() -> io::Result<()> {
+    let mut lines = Vec::new();
+    for line in fs::read_to_string("/proc/self/mountinfo")?.lines() {
+        let (ours, kind) = line.split_once(" - ").expect("a line of mountinfo has two parts");
+        let fields: Vec<&str> = ours.split(' ').collect();
+        let propagation = fields[6..].iter().filter_map(|field| field.split(':').next());
+        let words = fields[4..6].iter().copied().chain(propagation).chain(kind.split(' ').next());
+        lines.push(words.collect::<Vec<_>>().join(" "));
+    }
+    lines.sort();
+    lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
