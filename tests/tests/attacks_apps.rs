@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use rkt_tests::apps::{empties, leavings, names, waiting};
-use rkt_tests::{Rkt, images, wait_until};
+use rkt_tests::{Rkt, built, images, wait_until};
 use serde_json::json;
 
 #[test]
@@ -188,4 +188,49 @@ fn r7_an_app_that_swaps_what_another_is_mounted_on_leads_nobody_out() {
     assert!(came > 0, "none came");
     pod.end();
     rkt.collect();
+}
+
+#[test]
+fn p5_a_plugin_that_plans_the_others_otherwise_when_an_app_comes_changes_nothing() {
+    let rkt = Rkt::new();
+    let granted = [
+        "share:pid",
+        "share:network",
+        "share:ipc",
+        "share:uts",
+        "share:cgroup",
+        "share:user",
+        "root",
+        "user",
+        "unfiltered",
+        "stdio:raw",
+        "oom-score",
+        "bind:host:rw:/granted",
+    ];
+    rkt.grant("rkt_hostile", &granted.map(str::to_owned));
+    let stage1 = format!("--stage1={}", built("wasm32-unknown-unknown/release/rkt_hostile.wasm"));
+    let late = rkt.probe("late", ["wait"]);
+    for (deed, said) in [
+        ("turn-score", Some("app first: oom score: + 7")),
+        ("turn-bind", Some("app first: mounts: + /granted")),
+        ("turn-namespace", Some("pod: namespaces: ")),
+        ("turn-remark", None),
+        ("nothing", None),
+    ] {
+        let pod = waiting(&rkt, &[&stage1, &format!("--stage1-option=do={deed}")]);
+        let record = || fs::read(pod.directory().join("record.json")).unwrap();
+        let before = record();
+        let output = rkt.run(["app", "add", &pod.uuid, &late]);
+        if let Some(said) = said {
+            output.refuses(&["this cannot change in a pod that runs: ", said]);
+            assert!(record() == before && leavings(&pod, "late").is_empty(), "{deed}");
+            assert_eq!(names(&rkt), ["first"], "{deed}");
+        } else {
+            output.succeeds();
+            assert_eq!(names(&rkt), ["first", "late"], "{deed}");
+            rkt.run(["app", "rm", "--app=late", &pod.uuid]).succeeds();
+        }
+        pod.end();
+        rkt.collect();
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use rkt_tests::aci::AciBuilder;
 use rkt_tests::apps::{empties, leavings, names, process_of, waiting};
 use rkt_tests::{Rkt, Running, built, images, process, wait_until};
 
@@ -88,7 +89,7 @@ fn an_added_app_has_what_it_would_have_had_from_the_start() {
         rkt.run([&["app", "add", &pod.uuid, &image, "--name=late"][..], flags].concat()).succeeds();
         assert_eq!(told(&pod, "late"), early);
         let limited = early.contains(&"11".to_owned()) && early.iter().any(|line| line.starts_with("/data ro,"));
-        assert!(early.len() > 60 && limited == !flags.is_empty(), "{early:?}");
+        assert!(early.len() > 60 && limited != flags.is_empty(), "{early:?}");
         // Namespaces of its own where the other has some of its own, and else the same; groups beside the other's.
         let (early, late) = (process_of(&pod, "early"), process_of(&pod, "late"));
         let (ours, theirs) = (process::namespaces(late), process::namespaces(early));
@@ -317,6 +318,28 @@ fn a_pod_is_planned_again_by_the_plugin_that_planned_it() {
     // Where its component is gone, nobody else plans in its stead.
     fs::remove_dir_all(rkt.data().join("plugins")).unwrap();
     rkt.run(["app", "rm", "--app=other", &pod.uuid]).refuses(&["mine", "hint: ", "run the pod anew"]);
+    pod.end();
+    rkt.collect();
+}
+
+#[test]
+fn an_app_that_comes_gets_what_the_plugin_brought_along() {
+    let rkt = Rkt::new();
+    let component = fs::read(built("wasm32-unknown-unknown/release/rkt_hostile.wasm")).unwrap();
+    let plugin = AciBuilder::new("example.com/brings").file("plugin.wasm", 0o644, &component);
+    let plugin = rkt.image("plugin", &plugin.file("brought", 0o644, b"along\n"));
+    let stage1 = format!("--stage1={plugin}");
+    let first = rkt.probe("first", ["show", "/brought", "+", "wait"]);
+    let refused = rkt.run(["plan", &stage1, &first]).refuses(&["is granted nothing"]);
+    fs::create_dir_all(rkt.home().join("user/plugins.d")).unwrap();
+    let grant = refused.stderr.split_once(".toml:\n").unwrap().1;
+    fs::write(rkt.home().join("user/plugins.d/brings.toml"), grant).unwrap();
+    let pod = rkt.start([stage1.as_str(), "--stage1-option=do=payload", &first]);
+    let late = rkt.probe("late", ["show", "/brought", "+", "wait"]);
+    for name in ["--name=one", "--name=other"] {
+        rkt.run(["app", "add", &pod.uuid, &late, name]).succeeds();
+    }
+    wait_until("all to have told", || pod.read().matches("along\n").count() == 3);
     pod.end();
     rkt.collect();
 }

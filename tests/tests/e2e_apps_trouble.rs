@@ -208,9 +208,9 @@ fn when_what_brings_an_app_into_the_pod_is_killed_at_any_step_the_pod_is_as_it_w
     let mut killed = 0;
     for step in STEPS {
         for number in 1.. {
-            let killer = Killer::of(pod.pid(), step, number);
+            let tracer = Killer::of(pod.pid(), step, number);
             let output = rkt.run(add);
-            killer.end();
+            tracer.end();
             if output.status.success() {
                 rkt.run(["app", "rm", "--app=late", &pod.uuid]).succeeds();
                 break;
@@ -235,9 +235,9 @@ fn when_the_monitor_is_killed_at_any_call_nothing_lives_and_what_is_recorded_is_
     for call in ["write", "sendto", "renameat", "unlinkat", "clone3", "memfd_create", "openat"] {
         for number in 1.. {
             let pod = waiting(&rkt, &[]);
-            let killer = Killer::of(pod.pid(), call, number);
+            let tracer = Killer::of(pod.pid(), call, number);
             let output = rkt.run(["app", "add", &pod.uuid, &image]);
-            killer.end();
+            tracer.end();
             let uuid = pod.uuid.clone();
             if output.status.success() {
                 pod.end();

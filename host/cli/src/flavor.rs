@@ -56,6 +56,7 @@ impl Flavor {
     pub(crate) fn of(globals: &Globals, record: &Record) -> Result<Self, Failure> {
         let identity = record.proposal.plugin.clone();
         let found = plugin::recorded(globals, &identity, NOBODY_ELSE_PLANS)?;
+        let found = Found { image: plugin::recorded_image(globals, &identity), ..found };
         Ok(Self { found, identity, policy: read_policy(globals)? })
     }
 

@@ -107,6 +107,12 @@ pub(crate) fn is_named(name: &str) -> bool {
     name.contains('/') || name.starts_with("sha512-") || is_component(name) || BuiltIn::find(name).is_some()
 }
 
+/// The image of the store that a recorded plugin came in, for what it brought; none where it is not there.
+pub(crate) fn recorded_image(globals: &Globals, plugin: &PluginIdentity) -> Option<PluginImage> {
+    let id = plugin.image.as_ref()?;
+    Some(PluginImage::new(resolve(globals, id.as_str()).ok()?))
+}
+
 /// The very component that a record names, without the payload that it may have had: to plan needs none. `hint` is
 /// for those who have it no more.
 pub(crate) fn recorded(globals: &Globals, wanted: &PluginIdentity, hint: &str) -> Result<Found, Failure> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use rkt_appc::{AcName, PodManifest, Volume};
 use rkt_executor::{Launch, Places};
@@ -100,12 +101,13 @@ impl Edit<'_> {
         }
     }
 
-    /// Changes the pod, and returns when that is done.
+    /// Changes the pod, and returns when that is done. `payload` is where the files are that its plugin brings along;
+    /// they are wanted where an app comes.
     ///
     /// # Errors
     /// The plan differs in what cannot change, something is not there, or the monitor refused: then the pod is as
     /// it was. Or the pod has ended.
-    pub fn enact(self, pod: ResolvedPod, verdict: Verdict) -> Result<(), ChangeError> {
+    pub fn enact(self, pod: ResolvedPod, verdict: Verdict, payload: Option<PathBuf>) -> Result<(), ChangeError> {
         let uuid = self.pod.uuid();
         let before = self.record.plan().map_err(|cause| ChangeError::Recorded { uuid, cause })?;
         let Verdict { proposal, plan } = verdict;
@@ -115,6 +117,7 @@ impl Edit<'_> {
             pod.manifest.volumes().iter().filter(|volume| !self.manifest.volumes().contains(volume)).collect();
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         let asked = self.prepare(&change, &pod.manifest, &new_volumes, &pod.images).and_then(|places| {
+            let places = Places { payload, ..places };
             self.stage(&pod.manifest, &record).map_err(|cause| ChangeError::Directory { uuid, cause })?;
             let launch = Launch {
                 pod: record.pod,

@@ -4,12 +4,12 @@
 //! of the check, not of its own modesty.
 
 use rkt_sdk::{
-    Access, App, Credentials, Facts, Jail, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, volume,
+    Access, App, Credentials, Facts, Jail, Limit, Namespace, Plan, Pod, Problem, Reach, Stdio, host, payload, volume,
 };
 
 rkt_sdk::stage1!(plan, asks: [
     "share:pid", "share:network", "share:ipc", "share:uts", "share:cgroup", "share:user", "hostname",
-    "root", "user", "bind:volume", "bind:empty", "bind:host:rw:/", "mount:proc", "mount:tmpfs", "link", "device:/",
+    "root", "user", "bind:volume", "bind:empty", "bind:host:rw:/", "bind:payload", "mount:proc", "mount:tmpfs", "link", "device:/",
     "mask", "read-only", "capability:all", "seccomp", "unfiltered", "limit", "oom-score", "stdio:raw",
 ]);
 
@@ -20,7 +20,8 @@ rkt_sdk::stage1!(plan, asks: [
 pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     let deed = pod.setting("do").unwrap_or("nothing");
     let mut plan = Plan::new();
-    for namespace in Namespace::ALL {
+    let turns = deed == "turn-namespace" && pod.apps.len() > 1;
+    for namespace in Namespace::ALL.into_iter().filter(|namespace| !turns || *namespace != Namespace::Ipc) {
         plan.share(namespace);
     }
     plan.waive_all_but(pod, &["user"]);
@@ -29,6 +30,9 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
         smuggle(deed, &mut plan.app(&app.name));
     }
     lie(deed, &mut plan, pod);
+    if pod.apps.len() > 1 {
+        turn(deed, &mut plan, pod);
+    }
     exhaust(deed, &mut plan, facts)?;
     Ok(plan)
 }
@@ -86,6 +90,7 @@ fn smuggle(deed: &str, plan: &mut Jail) {
         "host" => plan.bind(host("/"), "/host", Access::ReadWrite, all),
         "neighbor" => plan.bind(host("/granted2"), "/x", Access::ReadWrite, all),
         "over-root" => plan.bind(host("/granted"), "/", Access::ReadWrite, all),
+        "payload" => plan.bind(payload("/brought"), "/brought", Access::ReadOnly, all),
         "volume" => plan.bind(volume("of-others"), "/x", Access::ReadWrite, all),
         "twice" => plan.root(Access::ReadWrite),
         "device" => plan.device("/dev/mem"),
@@ -115,4 +120,21 @@ fn lie(deed: &str, plan: &mut Plan, pod: &Pod) {
         }
         _ => plan,
     };
+}
+
+/// Plans a pod of several apps otherwise than one of the first app alone.
+fn turn(deed: &str, plan: &mut Plan, pod: &Pod) {
+    let first = &pod.apps[0].name;
+    match deed {
+        "turn-score" => {
+            plan.app(first).oom_score(7);
+        }
+        "turn-bind" => {
+            plan.app(first).bind(host("/granted"), "/granted", Access::ReadWrite, Reach::Single);
+        }
+        "turn-remark" => {
+            plan.note("now there are several");
+        }
+        _ => {}
+    }
 }

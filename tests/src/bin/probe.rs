@@ -196,7 +196,9 @@ fn mounts() -> io::Result<()> {
         lines.push(words.collect::<Vec<_>>().join(" "));
     }
     lines.sort();
-    lines.iter().for_each(|line| println!("{line}"));
+    for line in lines {
+        println!("{line}");
+    }
     Ok(())
 }
 

@@ -32,10 +32,11 @@ pub(super) fn app_add(context: &Context, add: &AppAdd, images: Vec<ImageArgument
         context.report.line(&warning.to_string());
     }
     let waivers = if add.strict { Waivers::Refused } else { Waivers::Told };
+    let payload = flavor.payload();
     let verdict = flavor.ask(&wanted.view)?.verdict_again(edit.record(), &wanted.view, waivers)?;
     let known: Vec<String> = edit.record().answers.iter().map(|answered| answered.request.clone()).collect();
     run::warn_of_waivers(context, &verdict, &known);
-    edit.enact(wanted, verdict)?;
+    edit.enact(wanted, verdict, payload)?;
     tell(context, &pod.uuid().to_string(), name.as_ref(), add.output.format)
 }
 

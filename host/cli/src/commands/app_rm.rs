@@ -24,7 +24,7 @@ pub(super) fn app_rm(context: &Context, rm: &AppRm) -> Outcome {
     let flavor = Flavor::of(&context.globals, edit.record())?.start(None)?;
     let verdict = flavor.ask(&wanted.view)?.verdict_again(edit.record(), &wanted.view, Waivers::Told)?;
     let manifest = edit.manifest().clone();
-    edit.enact(wanted, verdict)?;
+    edit.enact(wanted, verdict, None)?;
     print(&match rm.output.format {
         OutputFormat::Text => format!("\"{app}\"\n"),
         format => pod_json::of_app(&pod, &manifest, app, format)?,
