@@ -149,15 +149,6 @@ impl Prepared {
         Ok(())
     }
 
-    /// Lets go of the host's mounts. Apps' first processes, which let go of them by themselves, are made
-    /// before, since the kernel takes its time about it, and go on to their programs afterwards.
-    ///
-    /// # Errors
-    /// The kernel refused.
-    pub fn leave_host(&self) -> Result<(), Failure> {
-        sys_mount::let_go_of_old_root().map_err(Failure::of(|| "let go of the host's file systems"))
-    }
-
     /// Every descriptor in it, for a process that closes all others.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.apps.iter().flat_map(PreparedApp::descriptors).chain([self.scaffold.as_fd()]).collect()
@@ -297,6 +288,15 @@ impl PreparedApp {
     pub fn command(&self) -> &Command {
         &self.command
     }
+}
+
+/// Lets go of the host's mounts, which the pod's first process keeps out of the way until then: apps' first
+/// processes let go of them by themselves.
+///
+/// # Errors
+/// The kernel refused.
+pub fn leave_host() -> Result<(), Failure> {
+    scaffold::leave_host()
 }
 
 /// Builds an app's root in this process's mount namespace and makes it the only one there. Returns the

@@ -15,6 +15,7 @@ use rkt_sys::pidfd::PidFd;
 use rkt_sys::pty::{self, Pty};
 use rkt_sys::spawn::{Child, Spawn};
 use rkt_sys::{process, socket};
+use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid};
 
 use crate::failure::{Failure, on_one_line};
@@ -237,8 +238,10 @@ impl Starting {
             let mut bytes = [0; 4096];
             match socket::receive_descriptors(self.status.as_fd(), &mut bytes, &mut self.pinned) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Underway,
-                Err(error) => return Progress::Failed(Failure::of(|| "hear of a process that starts")(error)),
                 Ok(0) => return self.arrived(),
+                // It ended before it had read that it may go on.
+                Err(error) if error.errno() == Some(Errno::CONNRESET) => return self.arrived(),
+                Err(error) => return Progress::Failed(Failure::of(|| "hear of a process that starts")(error)),
                 Ok(length) => self.said.extend_from_slice(&bytes[..length]),
             }
             if self.said.len() as u64 > LONGEST_FAILURE {

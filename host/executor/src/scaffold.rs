@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Propagation};
 use rkt_sys::root::Root;
-use rustix::fs::{FileType, Mode, makedev};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,9 @@ pub(crate) const APPS: &str = "/apps";
 
 /// Where nodes of the plan's devices are.
 const NODES: &str = "/devices";
+
+/// Where the host's mounts are until they are let go of.
+const HOST: &str = "/host";
 
 const NULL: &str = "/null";
 const EMPTY: &str = "/empty";
@@ -45,25 +48,28 @@ pub(crate) fn prepare() -> Result<(OwnedFd, Root), Failure> {
 fn make() -> rkt_sys::Result<(OwnedFd, Root)> {
     let tmpfs = FileSystem::new("tmpfs")?.option("mode", "0755")?.option("size", "1m")?;
     let mount = tmpfs.mount(Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC)?;
-    let root = mount
-        .try_clone()
-        .map_err(|cause| rkt_sys::Error::new("dup", "init's file system", cause))
-        .and_then(Root::from_fd)?;
-    for directory in [PROC, APP, APPS, EMPTY, NODES] {
-        root.create_dir(Path::new(directory), Mode::from_raw_mode(0o555))?;
+    // Nobody else can have reached into it: plain names lead where they say.
+    let failed = |call, path: &'static str| move |cause| rkt_sys::Error::new(call, path, cause);
+    for directory in [PROC, APP, APPS, EMPTY, NODES, HOST] {
+        let mode = Mode::from_raw_mode(0o555);
+        rustix::fs::mkdirat(&mount, name(directory), mode).map_err(failed("mkdir", directory))?;
     }
     let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));
-    root.mknod(Path::new(NULL), kind, mode, makedev(1, 3))?;
+    rustix::fs::mknodat(&mount, name(NULL), kind, mode, makedev(1, 3)).map_err(failed("mknod", NULL))?;
     // The mode that mknod(2) was given went through the umask.
-    let null = Path::new(NULL).strip_prefix("/").unwrap_or(Path::new(NULL));
-    rustix::fs::chmodat(&root, null, mode, rustix::fs::AtFlags::empty())
-        .map_err(|cause| rkt_sys::Error::new("chmod", NULL, cause))?;
-    let nodes = root.open_dir(Path::new(NODES)).and_then(Root::from_fd)?;
-    Ok((mount, nodes))
+    rustix::fs::chmodat(&mount, name(NULL), mode, AtFlags::empty()).map_err(failed("chmod", NULL))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let nodes = rustix::fs::openat(&mount, name(NODES), flags, Mode::empty()).map_err(failed("open", NODES))?;
+    Ok((mount, Root::from_fd(nodes)?))
 }
 
-/// Makes it this process's root and that of its mount namespace. No path leads to the host's mounts any
-/// more; they are let go of with [`mount::let_go_of_old_root`].
+/// A place in it, from its root.
+fn name(place: &'static str) -> &'static str {
+    place.trim_start_matches('/')
+}
+
+/// Makes it this process's root and that of its mount namespace. The host's mounts are below it until
+/// [`leave_host`].
 pub(crate) fn enter(mount: &OwnedFd) -> Result<(), Failure> {
     pivot(mount).map_err(Failure::of(|| "leave the host's file systems"))
 }
@@ -73,12 +79,17 @@ fn pivot(mount: &OwnedFd) -> rkt_sys::Result<()> {
     let host = Root::open(Path::new("/"))?;
     mount::attach(mount.as_fd(), host.as_fd())?;
     drop(host);
-    mount::cover_root(mount.as_fd())?;
+    mount::pivot_root_keeping(mount.as_fd(), c"host")?;
     let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
     mount::change(mount.as_fd(), read_only, Depth::One)?;
     let kernels = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
     let proc = FileSystem::new("proc")?.mount(kernels)?;
     mount::attach(proc.as_fd(), Root::open(Path::new(PROC))?.as_fd())
+}
+
+/// Lets go of the host's mounts. The kernel waits there until no other processor walks them.
+pub(crate) fn leave_host() -> Result<(), Failure> {
+    mount::unmount_detached(Path::new(HOST)).map_err(Failure::of(|| "let go of the host's file systems"))
 }
 
 impl Scaffold {

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rkt_executor::order::Prepared;
+use rkt_executor::order::{Prepared, leave_host};
 use rkt_executor::process::{self, CODE_OF_NO_PROGRAM, Stdio};
 use rkt_executor::{Command, Failure, PreparedApp};
 use rkt_monitor::frame::{Channel, Frame, Stream};
@@ -38,6 +38,9 @@ const MOST_COMMANDS: usize = 64;
 /// How often it is looked whether what was killed is gone.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long init keeps the host's mounts where it can wait to let go of them: longer than a short pod runs.
+const TIME_WITH_HOST: Duration = Duration::from_secs(1);
+
 /// Write ends of an app's output.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -56,6 +59,8 @@ struct Init {
     /// A launch on its way here, and the last that came.
     incoming: Incoming,
     launch: Option<Vec<u8>>,
+    /// When the host's mounts are to be let go of, where they still are here.
+    host: Option<Instant>,
     idle: Idle,
 }
 
@@ -67,14 +72,19 @@ pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>,
     };
     let begun = begin(&pod).and_then(|signals| {
         let apps = start_all(pod.take_apps(), outputs)?;
-        pod.leave_host().map_err(|failure| (None, failure))?;
+        // The kernel takes its time about it. Whoever sees the host's processes sees their mounts: there it
+        // can wait.
+        if !pod.shares_pids() {
+            leave_host().map_err(|failure| (None, failure))?;
+        }
         apps.values().for_each(App::go);
         Ok((signals, apps))
     });
     match begun {
         Ok((signals, apps)) => {
             // Where the monitor is gone there is nobody to tell.
-            let _ = Init::new(link, signals, apps).serve();
+            let host = pod.shares_pids().then(|| Instant::now() + TIME_WITH_HOST);
+            let _ = Init::new(link, signals, apps, host).serve();
         }
         Err((app, failure)) => {
             link.send_message(CALL, &Event::Failed { app, failure });
@@ -124,7 +134,7 @@ fn start_all(apps: Vec<PreparedApp>, outputs: Vec<Output>) -> Result<BTreeMap<us
 }
 
 impl Init {
-    fn new(link: Link, signals: Signals, apps: BTreeMap<usize, App>) -> Self {
+    fn new(link: Link, signals: Signals, apps: BTreeMap<usize, App>, host: Option<Instant>) -> Self {
         Self {
             link,
             signals,
@@ -133,6 +143,7 @@ impl Init {
             commands: BTreeMap::new(),
             incoming: Incoming::default(),
             launch: None,
+            host,
             idle: Idle::default(),
         }
     }
@@ -150,6 +161,7 @@ impl Init {
                 return send_all(&mut self.link);
             }
             self.wait()?;
+            self.advance_host();
             self.advance_apps();
             self.reap();
             while let Some((stream, frame)) = self.link.next_frame()? {
@@ -171,6 +183,8 @@ impl Init {
         flags.set(PollFlags::IN, self.link.wants_to_receive());
         flags.set(PollFlags::OUT, self.link.wants_to_send());
         let pause = self.apps.values().any(App::is_leaving).then_some(PAUSE);
+        let left = self.host.map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = pause.into_iter().chain(left).min();
         let link_is_ready = {
             let mut fds = vec![PollFd::new(&self.link, flags), PollFd::new(&self.signals, PollFlags::IN)];
             self.apps.values().for_each(|app| app.add_to(&mut fds));
@@ -187,6 +201,15 @@ impl Init {
             self.link.receive()?;
         }
         Ok(())
+    }
+
+    /// Lets go of the host's mounts when it is time.
+    fn advance_host(&mut self) {
+        if self.host.is_some_and(|at| at <= Instant::now()) {
+            // What is not let go of is kept for as long as the pod runs.
+            let _ = leave_host();
+            self.host = None;
+        }
     }
 
     fn advance_apps(&mut self) {

@@ -4,6 +4,7 @@
 //! resolved by a mount call. What is mounted where is the caller's affair.
 #![allow(unsafe_code, reason = "mount_setattr(2)")]
 
+use std::ffi::CStr;
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -304,27 +305,27 @@ pub fn set_propagation_of_all(propagation: Propagation) -> Result<()> {
 /// # Errors
 /// Where `new_root` is not the root of a mount in this namespace, or it or its parent is shared.
 pub fn pivot_root(new_root: BorrowedFd<'_>) -> Result<()> {
-    cover_root(new_root)?;
-    let_go_of_old_root()
+    exchange_roots(new_root, c".")?;
+    unmount_detached(Path::new("."))?;
+    enter_root()
 }
 
-/// As [`pivot_root`], but the old root stays where it was stacked until [`let_go_of_old_root`]. No path that
-/// begins at the root leads there.
+/// The same, but the old root stays, at the directory `old` of the new one, until it is unmounted.
 ///
 /// # Errors
-/// As for [`pivot_root`].
-pub fn cover_root(new_root: BorrowedFd<'_>) -> Result<()> {
+/// As for [`pivot_root`], or where there is no such directory.
+pub fn pivot_root_keeping(new_root: BorrowedFd<'_>, old: &CStr) -> Result<()> {
+    exchange_roots(new_root, old)?;
+    enter_root()
+}
+
+fn exchange_roots(new_root: BorrowedFd<'_>, old: &CStr) -> Result<()> {
     rustix::process::fchdir(new_root).map_err(Error::on("fchdir", "the new root"))?;
-    rustix::process::pivot_root(c".", c".").map_err(Error::on("pivot_root", "the new root"))?;
-    rustix::process::chdir(c"/").map_err(Error::on("chdir", "the new root"))
+    rustix::process::pivot_root(c".", old).map_err(Error::on("pivot_root", "the new root"))
 }
 
-/// Lets go of what [`cover_root`] left. The kernel waits there until no other processor walks the mounts.
-///
-/// # Errors
-/// Where there is nothing like that.
-pub fn let_go_of_old_root() -> Result<()> {
-    unmount_detached(Path::new("/"))
+fn enter_root() -> Result<()> {
+    rustix::process::chdir(c"/").map_err(Error::on("chdir", "the new root"))
 }
 
 /// Takes the topmost mount at `path` out of the tree with all below it; it ends with its last user.
