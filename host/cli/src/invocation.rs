@@ -1,6 +1,7 @@
 //! From the words of a command line to what is meant, or to what is wrong with them.
 
 use std::ffi::{OsStr, OsString};
+use std::mem::ManuallyDrop;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as Definition, FromArgMatches as _};
@@ -52,14 +53,15 @@ pub(crate) fn understand(words: &[OsString]) -> Result<Invocation, Stop> {
 /// Understands `rkt run` in which nothing is wrong and no help is asked for, without the definitions of all
 /// other commands: making those takes longer than much of what follows.
 fn understand_run(words: &[OsString]) -> Option<Invocation> {
-    let mut definition = arguments::run_definition();
+    // To take definitions apart would take time, just before this process becomes the monitor.
+    let mut definition = ManuallyDrop::new(arguments::run_definition());
     let found = find_command(&definition, words).filter(|found| found.command == "run")?;
-    let mut of_images = arguments::app_definition();
+    let mut of_images = ManuallyDrop::new(arguments::app_definition());
     let flags = Flags::new(&definition, &definition, Some(&of_images));
     let rest: Vec<OsString> = found.before.iter().chain(found.after).cloned().collect();
     let walked = images::walk(&rest, &flags).ok()?;
     let line = [OsString::from("rkt")].into_iter().chain(walked.pod.iter().cloned());
-    let matches = definition.try_get_matches_from_mut(line).ok()?;
+    let matches = ManuallyDrop::new(definition.try_get_matches_from_mut(line).ok()?);
     let RunLine { globals, run } = RunLine::from_arg_matches(&matches).ok()?;
     let line = Line { globals, command: Command::Run(run) };
     of_walked(line, walked, "run", &mut of_images).ok()

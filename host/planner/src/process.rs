@@ -2,7 +2,6 @@
 //! seen to its end.
 
 use std::ffi::CString;
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use rkt_sys::pidfd::{Exit, PidFd};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::spawn;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 
 use crate::error::End;
@@ -28,9 +28,10 @@ impl Process {
     /// Starts a program without arguments and environment, with these two descriptors, and no other
     /// but one for errors that leads nowhere.
     pub(crate) fn start(program: &Path, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
-        let program = CString::new(program.as_os_str().as_bytes())?;
-        let null = OpenOptions::new().write(true).open("/dev/null")?;
-        let child = spawn::program(&program, [input.as_fd(), output.as_fd(), null.as_fd()])?;
+        let name = CString::new(program.as_os_str().as_bytes())?;
+        let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let child = spawn::program(program.as_fd(), &name, [input.as_fd(), output.as_fd(), null.as_fd()])?;
         Ok(Self { child: Some(child.process) })
     }
 

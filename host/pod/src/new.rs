@@ -78,22 +78,24 @@ impl NewPod {
         self.uuid
     }
 
-    /// Writes what the pod is made of.
+    /// Writes the pod's manifest.
     ///
     /// # Errors
     /// Where something cannot be written.
-    pub fn write_manifests(&self, pod: &ResolvedPod) -> Result<(), NewPodError> {
-        self.manifests(pod).map_err(|cause| NewPodError::Write { uuid: self.uuid, cause })
+    pub fn write_manifest(&self, pod: &ResolvedPod) -> Result<(), NewPodError> {
+        self.manifest(pod).map_err(|cause| NewPodError::Write { uuid: self.uuid, cause })
     }
 
-    /// Makes the directories that its apps' roots and its volumes need, and listens for its clients.
-    /// `payload` is the root of the image that its flavor came in.
+    /// Makes what its apps have in its directory and the directories that its volumes need, and listens for
+    /// its clients. `payload` is the root of the image that its flavor came in.
     ///
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
     pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
-        files::make_directory(&self.directory, LAYERS, 0o750).map_err(failed)?;
+        for directory in [MANIFESTS, LAYERS] {
+            files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
+        }
         let path = self.home();
         let home = Home { directory: self.directory.as_fd(), path: &path };
         let mut roots = BTreeMap::new();
@@ -154,11 +156,9 @@ impl NewPod {
         })
     }
 
-    fn manifests(&self, pod: &ResolvedPod) -> io::Result<()> {
+    fn manifest(&self, pod: &ResolvedPod) -> io::Result<()> {
         files::write(&self.directory, "pod", 0o640, pod.manifest.to_json().as_bytes())?;
-        files::write(&self.directory, "pod-created", 0o640, b"")?;
-        files::make_directory(&self.directory, MANIFESTS, 0o750)?;
-        Ok(())
+        files::write(&self.directory, "pod-created", 0o640, b"")
     }
 
     fn volumes(&self, volumes: &[Volume], home: Home<'_>) -> Result<BTreeMap<String, PathBuf>, NewPodError> {

@@ -153,7 +153,7 @@ fn what_a_pod_needs_is_made_with_the_modes_that_apps_see() {
     fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o1751)).unwrap();
     let new = data.pods.create().unwrap();
     let pod = resolved(new.uuid(), tree.path(), r#"[{"name":"data","kind":"empty","mode":"1777","uid":5,"gid":6}]"#);
-    new.write_manifests(&pod).unwrap();
+    new.write_manifest(&pod).unwrap();
     let places = new.make_places(&pod, None).unwrap().places;
 
     // The launch names what will be in `run`; until then it is in `prepare`.

@@ -107,30 +107,33 @@ impl Spawn<'_> {
     }
 }
 
-/// Starts a program with these descriptors, each above 2, as 0, 1 and 2 and no others, no environment and no
-/// arguments but its name. Does not wait until it runs: where it cannot, it ends with [`NO_PROGRAM`].
+/// Starts the program that is open as `file` with these descriptors, each above 2, as 0, 1 and 2 and no
+/// others, no environment and no arguments but this name. Does not wait until it runs: where it cannot, it
+/// ends with [`NO_PROGRAM`].
 ///
 /// (`posix_spawn(3)` keeps the caller waiting until then, which takes longer than making the process.)
 ///
 /// # Errors
 /// Where the kernel refuses another process.
-pub fn program(path: &CStr, stdio: [BorrowedFd<'_>; 3]) -> Result<Child> {
-    let arguments = [path.as_ptr(), std::ptr::null()];
-    let environment = [std::ptr::null()];
+pub fn program(file: BorrowedFd<'_>, name: &CStr, stdio: [BorrowedFd<'_>; 3]) -> Result<Child> {
+    let arguments = [name.as_ptr(), std::ptr::null()];
+    let environment: [*const libc::c_char; 1] = [std::ptr::null()];
     // SAFETY: the child makes system calls and nothing else.
     if let Some(child) = unsafe { Spawn::default().clone3() }? {
         return Ok(child);
     }
-    // SAFETY: numbers, a path that ends in NUL, and arrays of such that end in a null pointer; all of them
-    // the child's own copies.
+    let file = file.as_raw_fd();
+    // SAFETY: numbers, texts that end in NUL, and arrays of such that end in a null pointer; all of them the
+    // child's own copies.
     unsafe {
-        for (number, file) in (0..).zip(stdio) {
-            if libc::dup2(file.as_raw_fd(), number) < 0 {
+        for (number, given) in (0..).zip(stdio) {
+            if libc::dup2(given.as_raw_fd(), number) < 0 {
                 libc::_exit(NO_PROGRAM.into());
             }
         }
-        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
-        libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        let (arguments, environment) = (arguments.as_ptr(), environment.as_ptr());
+        libc::syscall(libc::SYS_execveat, file, c"".as_ptr(), arguments, environment, libc::AT_EMPTY_PATH);
         libc::_exit(NO_PROGRAM.into())
     }
 }
@@ -203,7 +206,9 @@ mod tests {
     fn a_program_gets_three_descriptors_and_nothing_else_from_a_process_with_threads() {
         let (ours, theirs) = crate::socket::pair().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
-        let child = program(c"/usr/bin/env", [null.as_fd(), theirs.as_fd(), theirs.as_fd()]).unwrap();
+        let env = std::fs::File::open("/usr/bin/env").unwrap();
+        let stdio = [null.as_fd(), theirs.as_fd(), theirs.as_fd()];
+        let child = program(env.as_fd(), c"env", stdio).unwrap();
         drop(theirs);
         assert_eq!(child.process.wait().unwrap(), Exit::Code(0));
         let mut said = String::new();
@@ -212,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_ends_as_one() {
+    fn what_is_no_program_ends_as_that() {
         let null = std::fs::File::open("/dev/null").unwrap();
-        let child = program(c"/no/such/program", [null.as_fd(); 3]).unwrap();
+        let child = program(null.as_fd(), c"null", [null.as_fd(); 3]).unwrap();
         assert_eq!(child.process.wait().unwrap(), Exit::Code(NO_PROGRAM.into()));
     }
 

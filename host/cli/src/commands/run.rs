@@ -61,7 +61,7 @@ pub(super) fn run(
     // The plugin plans while the pod's directory is filled.
     let mut flavor = flavor.ask(&pod.view)?;
     steps.done("ask the plugin for a plan");
-    new.write_manifests(&pod)?;
+    new.write_manifest(&pod)?;
     flavor.answer()?;
     let written = new.make_places(&pod, payload)?;
     flavor.keep(&context.globals);
