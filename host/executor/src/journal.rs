@@ -25,6 +25,8 @@ const MOST: u64 = 1024 * 1024;
 pub(crate) enum Effect {
     /// A pod's control group in one hierarchy, with all groups below it.
     Group(PathBuf),
+    /// A scope of this name, by systemd, with all that runs in it.
+    Scope(String),
     /// Processes in the host's pid namespace, whose root is a file system of this name.
     Processes(String),
     /// All before this was undone.
@@ -33,7 +35,7 @@ pub(crate) enum Effect {
 
 /// A journal that is being written. There is no file before the first effect: most pods have none.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     pod: OwnedFd,
     file: Option<File>,
     written: Vec<Effect>,
@@ -41,10 +43,7 @@ pub struct Journal {
 
 impl Journal {
     /// The journal of the pod in this directory, to be gone on with.
-    ///
-    /// # Errors
-    /// Descriptors ran out.
-    pub fn open(pod: impl AsFd) -> Result<Self, Failure> {
+    pub(crate) fn open(pod: impl AsFd) -> Result<Self, Failure> {
         let pod = pod.as_fd().try_clone_to_owned().map_err(Failure::of(|| "open the pod's journal"))?;
         Ok(Self { pod, file: None, written: Vec::new() })
     }

@@ -7,21 +7,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod failure;
+pub mod groups;
 pub mod launch;
 pub mod order;
 pub mod places;
 pub mod process;
 pub mod ready;
 
+mod hold;
 mod journal;
 mod program;
 mod scaffold;
+mod systemd;
 mod target;
 mod undo;
 mod words;
 
 pub use failure::Failure;
-pub use journal::Journal;
+pub use hold::Hold;
 pub use launch::{Command, Launch, Made, Places, Root};
 pub use order::{Jailed, Prepared, PreparedApp};
 pub use undo::{undo, undo_after_the_last, undo_apps_but};

@@ -28,7 +28,8 @@ use rkt_sys::{capability, network, process, signal};
 use rustix::fs::{FsWord, Mode, OFlags};
 
 use crate::failure::Failure;
-use crate::journal::{Effect, Journal};
+use crate::hold::Hold;
+use crate::journal::Effect;
 use crate::launch::{Command, Launch};
 use crate::places::Parts;
 use crate::program::{self, Program};
@@ -47,6 +48,8 @@ pub struct Prepared {
     /// That of the network, where it is made before.
     network: Option<Isolated>,
     hostname: Option<String>,
+    /// The control group of the first process; none: its parent's.
+    group: Option<OwnedFd>,
     scaffold: OwnedFd,
     apps: Vec<PreparedApp>,
 }
@@ -76,22 +79,17 @@ impl Prepared {
     ///
     /// # Errors
     /// Something that the plan names is not there or not allowed; [`crate::undo`] undoes what was done.
-    pub fn apps_of(launch: &Launch, plan: &CheckedPlan, journal: &mut Journal) -> Result<Self, Failure> {
+    pub fn apps_of(launch: &Launch, plan: &CheckedPlan, hold: &mut Hold) -> Result<Self, Failure> {
         if plan.shared.contains(&Namespace::Pid) {
-            journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
+            hold.journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
         }
         let mut own: BTreeSet<Namespace> = plan.own().collect();
         // It is made while the mounts are prepared.
         let network = own.remove(&Namespace::Network).then(Isolated::begin);
         let network = network.transpose().map_err(Failure::of(|| "make the pod's network namespace"))?;
         let (scaffold, nodes) = scaffold::prepare()?;
-        let mut making = Making {
-            launch,
-            nodes: &nodes,
-            groups: None,
-            journal,
-            own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup),
-        };
+        let mut making =
+            Making { launch, nodes: &nodes, hold, own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup) };
         let mut apps: Vec<PreparedApp> = Vec::with_capacity(plan.apps.len());
         for app in &plan.apps {
             let same = apps.iter().find(|other| other.plan.seccomp == app.seccomp);
@@ -99,7 +97,8 @@ impl Prepared {
             let prepared = making.app(app, filter);
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
-        Ok(Self { own, network, hostname: plan.hostname.clone(), scaffold, apps })
+        let hostname = plan.hostname.clone();
+        Ok(Self { own, network, hostname, group: hold.group_of_init()?, scaffold, apps })
     }
 
     /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
@@ -107,12 +106,13 @@ impl Prepared {
     ///
     /// # Errors
     /// As for [`Prepared::apps_of`].
-    pub fn program(jailed: &Jailed<'_>, launch: &Launch, journal: &mut Journal) -> Result<Self, Failure> {
+    pub fn program(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
         let (scaffold, nodes) = scaffold::prepare()?;
-        let mut making = Making { launch, nodes: &nodes, groups: None, journal, own_cgroup_namespace: true };
+        let mut making = Making { launch, nodes: &nodes, hold, own_cgroup_namespace: true };
         let own = Namespace::ALL.into_iter().filter(|namespace| *namespace != Namespace::User).collect();
         let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
-        Ok(Self { own, network: None, hostname: None, scaffold, apps: vec![prepared] })
+        let (network, hostname, group) = (None, None, hold.group_of_init()?);
+        Ok(Self { own, network, hostname, group, scaffold, apps: vec![prepared] })
     }
 
     /// Makes the first process of the namespaces, which does this and ends with the code that it returns.
@@ -120,7 +120,8 @@ impl Prepared {
     /// # Errors
     /// The kernel refused.
     pub fn spawn(mut self, body: impl FnOnce(Self) -> i32) -> Result<Child, Failure> {
-        let spawn = Spawn { namespaces: share::of(&self.own), cgroup: None };
+        let group = self.group.take();
+        let spawn = Spawn { namespaces: share::of(&self.own), cgroup: group.as_ref().map(OwnedFd::as_fd) };
         let made = match self.network.take() {
             None => spawn.run(|| body(self)),
             Some(network) => network.within(|| spawn.run(|| body(self))).and_then(|made| made),
@@ -184,8 +185,7 @@ pub struct Jailed<'a> {
 struct Making<'a> {
     launch: &'a Launch,
     nodes: &'a Root,
-    groups: Option<limit::Host>,
-    journal: &'a mut Journal,
+    hold: &'a mut Hold,
     own_cgroup_namespace: bool,
 }
 
@@ -220,7 +220,7 @@ impl Making<'_> {
         root: OwnedFd,
         user: Credentials,
     ) -> Result<PreparedApp, Failure> {
-        let limits = self.limits(jail)?;
+        let limits = self.hold.limit(jail)?;
         let parts = Parts::with_limits(self.launch, jail, root, limits)?;
         let name = |index| format!("{}-{index}", jail.name);
         let owner = (jail.user == User::Own).then_some(&user);
@@ -240,19 +240,6 @@ impl Making<'_> {
             handles: Vec::new(),
             plan: jail.clone(),
         })
-    }
-
-    /// The groups of one that has limits. The host's hierarchies are looked at once, for the first of them.
-    fn limits(&mut self, jail: &Jail) -> Result<Option<limit::Place>, Failure> {
-        if jail.limits.is_empty() {
-            return Ok(None);
-        }
-        let uuid = &self.launch.pod.uuid;
-        let groups = match self.groups.take() {
-            Some(groups) => groups,
-            None => limit::Host::look(uuid, rustix::process::getpid())?,
-        };
-        self.groups.insert(groups).make(uuid, jail, self.journal).map(Some)
     }
 }
 

@@ -25,10 +25,9 @@ use rkt_sys::namespace;
 use rkt_sys::root::Root;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::Pid;
 
 use crate::failure::Failure;
-use crate::journal::Journal;
+use crate::hold::Hold;
 use crate::launch::{Command, Launch};
 use crate::order::PreparedApp;
 use crate::scaffold;
@@ -47,21 +46,13 @@ pub struct Parts {
 
 impl Parts {
     /// Takes from the host what one app's plan names. Its control groups are written down before they
-    /// are made; `monitor` is the pod's monitor, which is this process or its parent.
+    /// are made.
     ///
     /// # Errors
     /// Something that the plan names is not there or not allowed; [`crate::undo_apps_but`] undoes what was
     /// done.
-    pub fn take(launch: &Launch, app: &Jail, monitor: Pid, journal: &mut Journal) -> Result<Self, Failure> {
-        let uuid = &launch.pod.uuid;
-        let mut take = || {
-            let limits = if app.limits.is_empty() {
-                None
-            } else {
-                Some(limit::Host::look(uuid, monitor)?.make(uuid, app, journal)?)
-            };
-            Self::with_limits(launch, app, root::of_app(launch, &app.name)?, limits)
-        };
+    pub fn take(launch: &Launch, app: &Jail, hold: &mut Hold) -> Result<Self, Failure> {
+        let mut take = || Self::with_limits(launch, app, root::of_app(launch, &app.name)?, hold.limit(app)?);
         take().map_err(|cause: Failure| cause.within(format!("app {}", app.name)))
     }
 

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::failure::Failure;
 use crate::journal::{self, Effect, Journal};
-use crate::words::limit;
+use crate::{groups, systemd};
 
 /// How long the kernel is given to end what was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub fn undo_apps_but(pod: impl AsFd, names: &[String]) -> Result<(), Failure> {
     let effects = journal::read(&pod)?;
     let groups = effects.iter().filter_map(|effect| match effect {
         Effect::Group(path) if is_of_another(path) => Some(path),
-        Effect::Group(_) | Effect::Processes(_) | Effect::Undone => None,
+        Effect::Group(_) | Effect::Scope(_) | Effect::Processes(_) | Effect::Undone => None,
     });
     groups.map(|path| remove_group(path)).fold(Ok(()), Result::and)
 }
@@ -58,6 +58,7 @@ fn undo_each(pod: impl AsFd, end_processes: impl Fn(&str) -> Result<(), Failure>
     for effect in effects {
         let undone = match &effect {
             Effect::Group(path) => remove_group(path),
+            Effect::Scope(name) => systemd::stop_scope(name),
             Effect::Processes(root) => end_processes(root),
             Effect::Undone => Ok(()),
         };
@@ -75,7 +76,7 @@ fn remove_group(path: &Path) -> Result<(), Failure> {
     let failed = || format!("remove the control group {}", path.display());
     let group = Group::reopen([path]).map_err(Failure::of(failed))?;
     group.kill_all(PATIENCE).and_then(|()| group.remove(PATIENCE)).map_err(Failure::of(failed))?;
-    for directory in limit::above(path) {
+    for directory in groups::above(path) {
         match rustix::fs::rmdir(directory) {
             // Other apps or pods have groups there.
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::BUSY) => {}

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
-use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
+use rkt_executor::{Failure, Hold, Launch, Prepared, undo, undo_after_the_last};
 use rkt_monitor::frame::{Frame, Stream};
 use rkt_monitor::start::Arguments;
 use rkt_sys::pidfd::Exit;
@@ -126,13 +126,14 @@ fn start(
     debug.step("check the plan");
     let signals =
         Signals::block(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT]).map_err(failed("take over signals"))?;
-    let mut journal = Journal::open(pod)?;
+    let mut hold = Hold::take(pod, &launch.pod.uuid, &plan)?;
+    debug.step("make room for control groups");
     let mut outputs = Outputs::new();
-    let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut journal)?;
+    let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut hold)?;
     debug.step("start helpers");
     let prepared = match &plan.program {
-        None => Prepared::apps_of(launch, &plan, &mut journal)?,
-        Some(main) if plan.is_opaque() => programs::prepare(launch, &plan, &main.program, &mut journal)?,
+        None => Prepared::apps_of(launch, &plan, &mut hold)?,
+        Some(main) if plan.is_opaque() => programs::prepare(launch, &plan, &main.program, &mut hold)?,
         Some(_) => return Err(Failure::new("this monitor starts no init by a program")),
     };
     debug.step("prepare mounts and groups");

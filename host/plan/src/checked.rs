@@ -47,6 +47,13 @@ impl CheckedPlan {
         self.program.as_ref().is_some_and(|main| main.inside == Inside::Opaque)
     }
 
+    /// Whether an app or a program of the pod has a limit.
+    pub fn has_limits(&self) -> bool {
+        let programs =
+            self.program.iter().map(|main| &main.program).chain(self.helpers.iter().map(|helper| &helper.program));
+        self.apps.iter().chain(programs.map(|program| &program.jail)).any(|jail| !jail.limits.is_empty())
+    }
+
     /// Namespaces that are made for the pod.
     pub fn own(&self) -> impl Iterator<Item = Namespace> {
         Namespace::ALL.into_iter().filter(|namespace| !self.shared.contains(namespace))

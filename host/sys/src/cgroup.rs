@@ -12,6 +12,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::process::Pid;
+
 use crate::{Error, Result};
 
 mod group;
@@ -71,7 +73,7 @@ pub struct Hierarchy {
     pub controllers: Vec<String>,
     /// Where it is mounted.
     pub mount_point: PathBuf,
-    /// The directory of the calling process's own group.
+    /// The directory of the group of the process that it was looked at for.
     pub own: PathBuf,
 }
 
@@ -80,7 +82,7 @@ pub struct Hierarchy {
 pub enum Base {
     /// The topmost group that is mounted.
     Top,
-    /// The group that the calling process is in.
+    /// The group of the process that the hierarchies were looked at for.
     Own,
 }
 
@@ -110,13 +112,21 @@ impl Layout {
 }
 
 impl Hierarchies {
-    /// Those of the calling process's mount namespace.
+    /// Those of the calling process's mount namespace, for itself.
     ///
     /// # Errors
     /// Where procfs is not mounted or the controllers of a version 2 hierarchy cannot be read.
     pub fn detect() -> Result<Self> {
+        Self::detect_for(rustix::process::getpid())
+    }
+
+    /// The same for another process, which is in other groups.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::detect`]; where there is no such process.
+    pub fn detect_for(process: Pid) -> Result<Self> {
         let mounts = read("/proc/self/mountinfo".as_ref())?;
-        let memberships = read("/proc/self/cgroup".as_ref())?;
+        let memberships = read(format!("/proc/{process}/cgroup").as_ref())?;
         let mut hierarchies = parse(&mounts, &memberships);
         for hierarchy in &mut hierarchies {
             if hierarchy.version == Version::V2 {
@@ -132,8 +142,8 @@ impl Hierarchies {
         self.0.iter()
     }
 
-    /// The same, as seen by a process in the group above, where the calling process is in the group
-    /// `below` of another.
+    /// The same, as seen by a process in the group above, where the process that they were looked at for is in
+    /// the group `below` of another.
     #[must_use]
     pub fn from_above(mut self, below: &Path) -> Self {
         for hierarchy in self.0.iter_mut().filter(|hierarchy| hierarchy.own.ends_with(below)) {

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use rkt_executor::places::{self, Parts};
 use rkt_executor::process::failed;
-use rkt_executor::{Failure, Journal, Launch, undo_apps_but};
+use rkt_executor::{Failure, Hold, Launch, undo_apps_but};
 use rkt_monitor::Reply;
 use rkt_monitor::parcel::Outgoing;
 use rkt_plan::{AppChange, CheckedPlan, Stdio, change};
 use rkt_sys::memfd;
 use rkt_sys::poll::{PollFd, PollFlags};
-use rustix::process::{Pid, Signal};
+use rkt_sys::spawn::Child;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::Monitor;
@@ -144,13 +145,12 @@ impl Monitor {
 
     fn judge(&self, wanted: &[u8]) -> Result<Step, Failure> {
         let number = self.apps.next();
-        let monitor = rustix::process::getpid();
-        let init = self.first.init.process.as_fd();
-        let kept = [self.launch.as_fd(), self.pod.as_fd(), init];
+        let init = &self.first.init;
+        let kept = [self.launch.as_fd(), self.pod.as_fd(), init.process.as_fd()];
         let errand = Errand::start(&kept, || {
             let (verdict, launch, plan) = look(&self.launch, wanted)?;
             if let Verdict::Add { app, .. } = &verdict {
-                bring(&launch, &plan, app, monitor, number, &self.pod, init)?;
+                bring(&launch, &plan, app, number, &self.pod, init)?;
             }
             Ok(verdict)
         })?;
@@ -326,14 +326,13 @@ fn bring(
     launch: &Launch,
     plan: &CheckedPlan,
     app: &str,
-    monitor: Pid,
     number: usize,
     pod: &OwnedFd,
-    init: std::os::fd::BorrowedFd<'_>,
+    init: &Child,
 ) -> Result<(), Failure> {
-    let mut journal = Journal::open(pod)?;
     let planned = plan.apps.iter().find(|planned| planned.name == app);
     let planned = planned.ok_or_else(|| Failure::new("the plan has no such app"))?;
-    let parts = Parts::take(launch, planned, monitor, &mut journal)?;
-    places::put(init, &[(number, parts)])
+    let mut hold = Hold::of_running(pod, &launch.pod.uuid, init.pid, planned)?;
+    let parts = Parts::take(launch, planned, &mut hold)?;
+    places::put(init.process.as_fd(), &[(number, parts)])
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
-use rkt_executor::{Failure, Jailed, Journal, Launch, Prepared, ready};
+use rkt_executor::{Failure, Hold, Jailed, Launch, Prepared, ready};
 use rkt_monitor::frame::Frame;
 use rkt_monitor::link::Link;
 use rkt_monitor::{Ended, Enter, Terminal};
@@ -66,7 +66,7 @@ pub(super) fn prepare(
     launch: &Launch,
     plan: &CheckedPlan,
     program: &Program,
-    journal: &mut Journal,
+    hold: &mut Hold,
 ) -> Result<Prepared, Failure> {
     let templates: Vec<(Role, &Template)> = [(Role::Enter, &plan.enter), (Role::Stop, &plan.stop)]
         .into_iter()
@@ -74,7 +74,7 @@ pub(super) fn prepare(
         .collect();
     let number = plan.helpers.len();
     let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel: None };
-    Prepared::program(&jailed, launch, journal)
+    Prepared::program(&jailed, launch, hold)
 }
 
 /// All helpers of a pod.
@@ -108,13 +108,13 @@ impl Helpers {
         plan: &CheckedPlan,
         pod: &OwnedFd,
         outputs: &mut Outputs,
-        journal: &mut Journal,
+        hold: &mut Hold,
     ) -> Result<Self, Failure> {
         let mut helpers = Self::default();
         for (number, helper) in plan.helpers.iter().enumerate() {
             let role = Role::Helper(helper.name.clone());
             let jailed = Jailed { role: &role, number, program: &helper.program, templates: &[], channel: None };
-            let prepared = Prepared::program(&jailed, launch, journal)?;
+            let prepared = Prepared::program(&jailed, launch, hold)?;
             let (voice, theirs) = outputs.add(&prepared)?;
             let cell = Cell::start(prepared, pod, theirs)?;
             helpers.helpers.push(Running { name: helper.name.clone(), voice, cell, has_ended: false });
