@@ -35,6 +35,7 @@ mod clients;
 mod debug;
 mod ending;
 mod errand;
+mod notify;
 mod output;
 mod programs;
 mod record;
@@ -319,8 +320,8 @@ impl Monitor {
             Event::Up { app } => {
                 self.debug.step(&format!("app {} is up", self.apps.name(app)?));
                 self.record.app_started(self.apps.name(app)?)?;
-                if self.apps.up(app)? {
-                    self.record.ready()?;
+                if self.apps.up(app)? && self.record.ready()? {
+                    notify::ready();
                 }
                 self.change_hears_up(app)?;
             }

@@ -110,6 +110,11 @@ fn strings(list: impl Iterator<Item = OsString>) -> Vec<CString> {
     list.filter_map(|text| CString::new(text.into_vec()).ok()).collect()
 }
 
+/// Where the static program's supervisor hears that the pod is ready (sd_notify(3)); none: it does not.
+pub fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET")
+}
+
 /// The arguments of the static program, understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arguments {

@@ -45,11 +45,11 @@ impl Record {
         write(&self.status, &format!("{app}-started"), "").map_err(failed("write down the start of an app"))
     }
 
-    /// All apps were started.
-    pub(crate) fn ready(&self) -> Result<(), Failure> {
+    /// All apps were started. Whether that is news: it was not so before.
+    pub(crate) fn ready(&self) -> Result<bool, Failure> {
         match rustix::fs::symlinkat("ready", &self.supervisor, "supervisor-status") {
-            Err(Errno::EXIST) => Ok(()),
-            other => other.map_err(failed("write down that the pod is ready")),
+            Err(Errno::EXIST) => Ok(false),
+            other => other.map(|()| true).map_err(failed("write down that the pod is ready")),
         }
     }
 
