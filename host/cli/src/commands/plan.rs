@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use rkt_appc::Mount;
+use rkt_executor::failure::on_one_line;
+use rkt_executor::groups::Owner;
 use rkt_image::{Policy, Reference};
 use rkt_plan::{CheckedPlan, Origin};
 use rkt_pod::{AppImage, Proposal, Record, ResolvedPod, Uuid, Verdict};
@@ -102,18 +104,33 @@ struct Shown<'a> {
     proposal: &'a Proposal,
     /// The plan as it would be enacted.
     checked: &'a CheckedPlan,
+    /// Where its control groups would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_groups: Option<String>,
 }
 
 fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
     let proposal = verdict.proposal();
+    let control_groups = control_groups(verdict.plan());
     match format {
         OutputFormat::Text => {
             let head = format!("{}\n", differences::name(&proposal.plugin));
             let warnings = pod.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            let groups = control_groups.map(|place| format!("control groups\n  {place}\n"));
             let text: Vec<String> =
-                [head].into_iter().chain(warnings).chain([rkt_plan::explain(verdict.plan())]).collect();
+                [head].into_iter().chain(warnings).chain([rkt_plan::explain(verdict.plan())]).chain(groups).collect();
             escaped(&text.concat()).into_owned()
         }
-        _ => super::pod_json::text(&Shown { pod: &pod.view, proposal, checked: verdict.plan() }, format),
+        _ => {
+            super::pod_json::text(&Shown { pod: &pod.view, proposal, checked: verdict.plan(), control_groups }, format)
+        }
     }
+}
+
+/// Where the control groups would be if the pod was run from here; none where it has no limit.
+fn control_groups(plan: &CheckedPlan) -> Option<String> {
+    plan.has_limits().then(|| match Owner::find() {
+        Ok(owner) => owner.to_string(),
+        Err(failure) => format!("unknown: {}", on_one_line(&failure)),
+    })
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use rkt_executor::groups::Owner;
 use rkt_sys::cgroup::{Controller, Hierarchies, Layout};
 use rkt_sys::mount::{Attributes, FileSystem, Overlay, Upper};
 use rkt_sys::namespace::{Namespace, Namespaces};
@@ -134,5 +135,7 @@ fn cgroups() -> Vec<Finding> {
         };
         Finding::new(name, answer, NO_LIMIT)
     });
-    [Finding::new("cgroups", layout, NO_LIMIT)].into_iter().chain(controllers).collect()
+    let place = Answer::of(Owner::find().map(|owner| owner.to_string()));
+    let pods = Finding::new("pods' groups", place, NO_LIMIT);
+    [Finding::new("cgroups", layout, NO_LIMIT), pods].into_iter().chain(controllers).collect()
 }

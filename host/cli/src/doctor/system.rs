@@ -10,7 +10,7 @@ use crate::report::plainly;
 
 pub(super) fn examine() -> Vec<Finding> {
     vec![
-        Finding::new("systemd", systemd(), "pods' groups are made below rkt in each hierarchy"),
+        Finding::new("systemd", systemd(), "no pod gets a scope of its own"),
         Finding::new("systemd-machined", machined(), "pods are not listed by machinectl"),
         Finding::new(
             "systemd-nspawn",
