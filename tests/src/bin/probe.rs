@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{env, thread};
 
 fn main() {
@@ -56,7 +56,7 @@ fn perform(command: &str, arguments: &[&str]) -> io::Result<()> {
         ("reach", paths) => reach(paths)?,
         ("eat", [bytes]) => eat(number(bytes)?),
         ("threads", [count]) => threads(number(count)?),
-        ("burn", [milliseconds]) => burn(Duration::from_millis(number(milliseconds)?))?,
+        ("burn", []) => burn(),
         ("spawn", [program, rest @ ..]) => {
             Command::new(program).args(rest).spawn()?;
         }
@@ -258,14 +258,9 @@ fn threads(count: usize) {
     println!("started {started} threads");
 }
 
-/// Uses the processor for so long by the clock on the wall, and says how long it got it.
-fn burn(time: Duration) -> io::Result<()> {
-    let start = Instant::now();
-    while start.elapsed() < time {
+/// Uses all of the processor that it gets.
+fn burn() -> ! {
+    loop {
         std::hint::black_box((0..10_000).fold(0_u64, |sum, n| sum.wrapping_mul(31).wrapping_add(n)));
     }
-    let schedule = fs::read_to_string("/proc/self/schedstat")?;
-    let nanoseconds: u64 = number(schedule.split(' ').next().unwrap_or_default())?;
-    println!("ran {} of {} ms", nanoseconds / 1_000_000, time.as_millis());
-    Ok(())
 }
