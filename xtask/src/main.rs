@@ -2,6 +2,7 @@
 //!
 //! No dependencies: this is the first thing that a fresh clone compiles.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod build;
 mod demo;
@@ -10,6 +11,7 @@ mod setup;
 mod shell;
 mod test;
 mod tree;
+mod vm;
 mod wasm;
 
 use std::process::ExitCode;
@@ -27,6 +29,8 @@ cargo xtask COMMAND
   example                  builds the vendor's flavor of plugins/examples into an image, as its README says
   install --prefix=DIR     builds, then copies target/rkt to DIR (default /usr/local)
   lint                     formatting, clippy, dependency policy
+  vm [MACHINE [PROGRAM [FILTER..]]]
+                           runs the tests that need a machine of their own: all, a machine's, a program's, some
   bench [ARGS]             measures rkt against its peers, side by side
 ";
 
@@ -55,6 +59,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
             build::install(&tree, prefix.trim_start_matches("--prefix="))
         }
         ["lint"] => test::lint(&tree),
+        ["vm", rest @ ..] => test::in_machines(&tree, rest),
         ["bench", rest @ ..] => test::bench(&tree, rest),
         [] | ["help" | "--help" | "-h"] => {
             shell::say(HELP);

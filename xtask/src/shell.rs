@@ -21,9 +21,15 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Prints a failure, once.
 pub(crate) fn report(failure: &Failure) {
-    eprintln!("xtask: {}", failure.0);
+    eprintln!("xtask: {failure}");
 }
 
 /// Prints text.

@@ -7,6 +7,7 @@ use crate::example;
 use crate::setup;
 use crate::shell::{self, Failure, step};
 use crate::tree::Tree;
+use crate::vm;
 use crate::wasm::WasmToolchain;
 
 /// Sets up, builds, tests, and looks for what was left on the host.
@@ -27,11 +28,12 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(tree.cargo().args(["build", "--release", "--locked", "--package", "rkt-tests", "--bins"]))?;
         shell::run(leftovers().arg("save").arg(&before))
     })?;
-    step("the tests", || shell::run(&mut tests(tree)))?;
+    step("the tests", || shell::run(&mut tests_of_host(tree)))?;
     step("the tests of the compiler", || {
         let package = ["test", "--release", "--locked", "--package", "rkt-compiler", "--target-dir"];
         shell::run(tree.cargo().args(package).arg(tree.target("compiler")))
     })?;
+    vm::run(tree, &[])?;
     step("the host after the tests: as it was", || shell::run(leftovers().arg("compare").arg(&before)))
 }
 
@@ -56,10 +58,24 @@ pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     shell::run(tree.cargo().args(package).args(arguments))
 }
 
+/// The tests that need a machine of their own, or some of them.
+pub(crate) fn in_machines(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
+    setup::for_tests()?;
+    build::run_steps(tree)?;
+    vm::run(tree, arguments)
+}
+
 /// All tests but those of the compiler: it is built and tested by itself, so that its engine stays its
 /// own.
-fn tests(tree: &Tree) -> Command {
+pub(crate) fn tests(tree: &Tree) -> Command {
     let mut cargo = tree.cargo();
     cargo.args(["test", "--release", "--locked", "--workspace", "--exclude", "rkt-compiler", "--no-fail-fast"]);
+    cargo
+}
+
+/// Those that run here and not in a test machine.
+fn tests_of_host(tree: &Tree) -> Command {
+    let mut cargo = tests(tree);
+    cargo.args(["--exclude", "rkt-vm"]);
     cargo
 }

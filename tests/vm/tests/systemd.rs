@@ -1,0 +1,323 @@
+//! Under systemd: where a pod's control groups are, and what a unit that runs a pod can rely on.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
+
+use rkt_tests::{FLAVORS, Output, Rkt, process, wait_for, wait_until};
+use rustix::process::Signal;
+
+use support::{app_of, assert_machine, child_of, group_of, path_of, read, run};
+
+/// A property of a unit.
+fn property(unit: &str, name: &str) -> String {
+    run("systemctl", &["show", "--value", "--property", name, unit]).succeeds().stdout.trim().to_owned()
+}
+
+fn is_loaded(unit: &str) -> bool {
+    property(unit, "LoadState") == "loaded"
+}
+
+/// The scope of a pod is gone: neither a unit, not even a failed one, nor a directory.
+fn assert_no_scope(uuid: &str) {
+    let scope = format!("rkt-{uuid}.scope");
+    assert!(!is_loaded(&scope), "{scope} is left: {}", property(&scope, "ActiveState"));
+    assert!(!path_of(&format!("/system.slice/{scope}")).exists(), "the control group of {scope} is left");
+}
+
+/// A unit that runs rkt, made for a test and stopped with this value.
+struct Unit<'r> {
+    rkt: &'r Rkt,
+    name: String,
+}
+
+impl<'r> Unit<'r> {
+    /// Starts `rkt run` with these words as a unit with these properties, and waits until the pod is ready.
+    fn start(rkt: &'r Rkt, properties: &[&str], words: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pod-{}-{}.service", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let unit = Self { rkt, name };
+        let saved = format!("--uuid-file-save={}", unit.file().display());
+        let words = ["run", &saved].into_iter().chain(words.iter().copied());
+        systemd_run(rkt, &[&format!("--unit={}", unit.name), "--collect"], properties, words).succeeds();
+        let ready = |uuid: &str| Some(rkt.pod(uuid)?.join("stage1/rootfs/rkt/supervisor-status"));
+        wait_until("the pod to be ready", || {
+            let uuid = unit.uuid();
+            uuid.and_then(|uuid| ready(&uuid)).is_some_and(|status| status.is_symlink())
+        });
+        unit
+    }
+
+    fn file(&self) -> PathBuf {
+        self.rkt.home().join(&self.name)
+    }
+
+    fn uuid(&self) -> Option<String> {
+        fs::read_to_string(self.file()).ok().map(|uuid| uuid.trim_end().to_owned())
+    }
+
+    fn monitor(&self) -> u32 {
+        property(&self.name, "MainPID").parse().unwrap()
+    }
+
+    fn init(&self) -> u32 {
+        let pod = self.rkt.pod(&self.uuid().unwrap()).unwrap();
+        wait_for("init", || fs::read_to_string(pod.join("pid")).ok()?.trim_end().parse().ok())
+    }
+
+    fn group(&self) -> String {
+        format!("/system.slice/{}", self.name)
+    }
+
+    /// Stops it, and waits until it has stopped.
+    fn stop(&self) {
+        run("systemctl", &["stop", &self.name]).succeeds();
+    }
+}
+
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("systemctl").args(["--quiet", "stop", &self.name]).output();
+    }
+}
+
+/// `systemd-run` of rkt with these words.
+fn systemd_run<'a>(
+    rkt: &Rkt,
+    options: &[&str],
+    properties: &[&str],
+    words: impl IntoIterator<Item = &'a str>,
+) -> Output {
+    let mut command = Command::new("systemd-run");
+    command.arg("--quiet").args(options);
+    command.args(properties.iter().map(|property| format!("--property={property}")));
+    Output::of(command.args(rkt.words(words)))
+}
+
+#[test]
+fn a_pod_with_limits_is_in_a_scope_of_its_own_and_the_monitor_is_not() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    let own = group_of(std::process::id());
+    for flavor in FLAVORS {
+        let pod = rkt.start([flavor, &image, "--memory=64Mi", "--pids-limit=50"]);
+        let scope = format!("rkt-{}.scope", pod.uuid);
+        let group = format!("/system.slice/{scope}");
+        let app = app_of(&pod);
+        assert_eq!(group_of(app), format!("{group}/waits"), "{flavor}");
+        assert_eq!(group_of(pod.init()), format!("{group}/-init"), "{flavor}");
+        assert_eq!(group_of(pod.pid()), own, "{flavor}");
+        assert_eq!(read(&format!("{group}/waits"), "memory.max"), "67108864");
+        assert_eq!(read(&format!("{group}/waits"), "pids.max"), "50");
+        assert_eq!(read(&format!("{group}/waits"), "cgroup.procs"), app.to_string());
+        assert_eq!(read(&format!("{group}/-init"), "cgroup.procs"), pod.init().to_string(), "what held it is gone");
+        assert_eq!([property(&scope, "Delegate"), property(&scope, "ActiveState")], ["yes", "active"]);
+        let uuid = pod.uuid.clone();
+        pod.end();
+        assert_no_scope(&uuid);
+        rkt.collect();
+    }
+}
+
+#[test]
+fn a_scope_that_systemd_stops_stops_the_pod() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for flavor in FLAVORS {
+        let pod = rkt.start([flavor, &image, "--memory=64Mi"]);
+        let uuid = pod.uuid.clone();
+        run("systemctl", &["stop", &format!("rkt-{uuid}.scope")]).succeeds();
+        pod.wait();
+        assert_no_scope(&uuid);
+        rkt.collect();
+    }
+}
+
+#[test]
+fn a_scope_whose_app_was_killed_for_its_memory_is_no_failed_unit() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("eats", ["eat", "268435456"]);
+    for flavor in FLAVORS {
+        rkt.run(["run", flavor, &image, "--memory=32Mi"]).ends_with(9);
+        assert_no_scope(rkt.the_pod()["name"].as_str().unwrap());
+        rkt.collect();
+    }
+}
+
+#[test]
+fn a_scope_of_a_pod_whose_monitor_was_killed_goes_with_the_next_gc() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for flavor in FLAVORS {
+        let pod = rkt.start([flavor, &image, "--memory=64Mi"]);
+        let (uuid, init, app) = (pod.uuid.clone(), pod.init(), app_of(&pod));
+        process::signal(init, Signal::STOP);
+        pod.signal(Signal::KILL);
+        process::signal(init, Signal::KILL);
+        pod.wait();
+        wait_until("init to end", || !process::lives(init));
+        assert_eq!(process::lives(app), flavor.ends_with("fly"), "{flavor}");
+        rkt.collect();
+        assert!(!process::lives(app), "{flavor}");
+        assert_no_scope(&uuid);
+    }
+}
+
+#[test]
+fn in_a_unit_that_is_handed_over_the_pods_groups_are_the_units() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let (one, two) = (rkt.probe("one", ["wait"]), rkt.probe("two", ["wait"]));
+    let apps = ["--stage1=container", &one, "--memory=64Mi", &two, "--pids-limit=50"];
+    let unit = Unit::start(&rkt, &["Delegate=yes"], &apps);
+    let uuid = unit.uuid().unwrap();
+    let below = format!("{}/rkt/{uuid}", unit.group());
+    let (monitor, init) = (unit.monitor(), unit.init());
+    assert_eq!(group_of(monitor), format!("{below}/-monitor"));
+    assert_eq!(group_of(init), format!("{below}/-monitor"));
+    assert_eq!(read(&format!("{below}/one"), "memory.max"), "67108864");
+    assert_eq!(read(&format!("{below}/two"), "pids.max"), "50");
+    for app in ["one", "two"] {
+        assert_eq!(read(&format!("{below}/{app}"), "cgroup.procs").lines().count(), 1, "{app}");
+    }
+    assert!(!is_loaded(&format!("rkt-{uuid}.scope")));
+    unit.stop();
+    assert!(!process::lives(monitor) && !process::lives(init));
+    assert!(!path_of(&unit.group()).exists());
+    rkt.collect();
+}
+
+#[test]
+fn in_a_unit_that_is_not_the_pod_has_a_scope_and_ends_with_the_unit() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for flavor in FLAVORS {
+        let unit = Unit::start(&rkt, &[], &[flavor, &image, "--memory=64Mi"]);
+        let (uuid, init) = (unit.uuid().unwrap(), unit.init());
+        let app = child_of(init);
+        assert_eq!(group_of(unit.monitor()), unit.group(), "{flavor}");
+        assert_eq!(group_of(app), format!("/system.slice/rkt-{uuid}.scope/waits"), "{flavor}");
+        unit.stop();
+        assert!(!process::lives(app) && !process::lives(init), "{flavor}");
+        assert_no_scope(&uuid);
+        rkt.collect();
+    }
+}
+
+#[test]
+fn in_a_unit_that_is_handed_over_to_a_shell_the_pod_has_a_scope() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("tells", ["show", "/proc/self/cgroup"]);
+    let words = rkt.words(["run", "--stage1=fly", &image, "--memory=64Mi"]);
+    let mut command = Command::new("systemd-run");
+    command.args([
+        "--quiet",
+        "--wait",
+        "--pipe",
+        "--collect",
+        "--property=Delegate=yes",
+        "sh",
+        "-c",
+        "\"$@\"; exit $?",
+    ]);
+    let output = Output::of(command.arg("sh").args(words)).succeeds();
+    assert!(output.stdout.contains(".scope/tells"), "{output}");
+    rkt.collect();
+}
+
+#[test]
+fn a_pod_without_limits_asks_for_nothing() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for properties in [&[][..], &["Delegate=yes"]] {
+        let unit = Unit::start(&rkt, properties, &[FLAVORS[1], &image]);
+        let app = child_of(unit.init());
+        assert_eq!([group_of(unit.monitor()), group_of(app)], [unit.group(), unit.group()], "{properties:?}");
+        assert!(!is_loaded(&format!("rkt-{}.scope", unit.uuid().unwrap())));
+        unit.stop();
+        assert!(!process::lives(app));
+        rkt.collect();
+    }
+}
+
+#[test]
+fn the_code_of_a_unit_is_the_pods() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("ends", ["exit", "7"]);
+    for properties in [&[][..], &["Delegate=yes"]] {
+        let words = ["run", &image, "--memory=64Mi"];
+        systemd_run(&rkt, &["--wait", "--pipe", "--collect"], properties, words).ends_with(7);
+    }
+    rkt.collect();
+}
+
+#[test]
+fn a_unit_that_waits_to_be_told_is_active_when_the_pod_is_ready() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for flavor in FLAVORS {
+        // `systemd-run` returns when the unit has started, which is when it was told.
+        let unit = Unit::start(&rkt, &["Type=notify", "TimeoutStartSec=60"], &[flavor, &image]);
+        assert_eq!([property(&unit.name, "ActiveState"), property(&unit.name, "SubState")], ["active", "running"]);
+        unit.stop();
+        rkt.collect();
+    }
+    // A program that cannot be run never makes it ready.
+    let image = rkt.probe("fails", ["wait"]);
+    let words = ["run", "--stage1=container", &image, "--exec=/nothing"];
+    assert_ne!(systemd_run(&rkt, &["--collect"], &["Type=notify"], words).status.code(), Some(0));
+    rkt.collect();
+}
+
+#[test]
+fn where_the_groups_would_be_is_told_beforehand() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    let words = ["plan", &image, "--memory=64Mi"];
+    let plan = rkt.run(words).succeeds().stdout;
+    assert!(plan.contains("control groups\n  in a scope of the pod's own, by systemd\n"), "{plan}");
+    let options = ["--wait", "--pipe", "--collect", "--unit=plans.service"];
+    let plan = systemd_run(&rkt, &options, &["Delegate=yes"], words).succeeds().stdout;
+    let place = "control groups\n  in the caller's unit, /sys/fs/cgroup/system.slice/plans.service\n";
+    assert!(plan.contains(place), "{plan}");
+    let doctor = rkt.run(["doctor"]).stdout;
+    let line = doctor.lines().find(|line| line.contains("pods' groups")).unwrap();
+    assert!(line.contains("in a scope of the pod's own, by systemd"), "{line}");
+}
+
+#[test]
+fn without_a_bus_the_groups_are_where_they_are_without_systemd() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("tells", ["show", "/proc/self/cgroup"]);
+    // In a mount namespace of the unit's own there is none.
+    let hidden = ["InaccessiblePaths=/run/dbus", "PrivateMounts=yes"];
+    let words = ["run", "--stage1=fly", &image, "--memory=64Mi"];
+    let output = systemd_run(&rkt, &["--wait", "--pipe", "--collect"], &hidden, words).succeeds();
+    assert!(output.stdout.contains("0::/rkt/"), "{output}");
+    rkt.collect();
+}
+
+#[test]
+fn the_machine_is_what_it_is_meant_to_be() {
+    assert_machine("systemd");
+    assert_eq!(fs::read_to_string("/proc/1/comm").unwrap().trim(), "systemd");
+    assert!(Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+    assert_eq!(group_of(std::process::id()), "/system.slice/rkt-tests.service");
+    let own = fs::metadata("/run/dbus/system_bus_socket").map(drop).map_err(|error| error.kind());
+    assert_eq!(own, Ok::<(), io::ErrorKind>(()));
+}
