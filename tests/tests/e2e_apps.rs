@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::path::Path;
 
 use rkt_tests::aci::AciBuilder;
-use rkt_tests::apps::{empties, leavings, names, process_of, waiting};
+use rkt_tests::apps::{empties, groups, leavings, names, process_of, waiting};
 use rkt_tests::{Rkt, Running, built, images, process, wait_until};
 
 #[test]
@@ -248,6 +249,36 @@ fn limits_hold_an_added_app() {
     let ended = pod.wait();
     assert_eq!(ended.status.code(), Some(9), "{ended}");
     assert!(!ended.stdout.contains("eaten"));
+    rkt.collect();
+}
+
+#[test]
+fn an_app_with_limits_comes_to_a_pod_without_any_and_its_groups_go_with_it() {
+    let rkt = Rkt::new();
+    let pod = waiting(&rkt, &[]);
+    let image = rkt.probe("late", ["wait"]);
+    let groups_of = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let before = [pod.init(), process_of(&pod, "first")].map(groups_of);
+    for _ in 0..2 {
+        for name in ["one", "two"] {
+            let add = ["app", "add", &pod.uuid, &image, "--memory=64Mi", "--pids-limit=20", "--name"];
+            rkt.run(add.into_iter().chain([name])).succeeds();
+            let own = format!("/rkt/{}/{name}\n", pod.uuid);
+            assert_eq!(groups_of(process_of(&pod, name)).matches(&own).count(), groups(&pod, name).len());
+            assert!(!groups(&pod, name).is_empty(), "{name}");
+        }
+        assert_eq!([pod.init(), process_of(&pod, "first")].map(groups_of), before, "none of the others was moved");
+        for name in ["one", "two"] {
+            rkt.run(["app", "rm", &pod.uuid, "--app", name]).succeeds();
+            assert_eq!(groups(&pod, name), [""; 0]);
+        }
+    }
+    rkt.run(["app", "add", &pod.uuid, &image, "--memory=64Mi"]).succeeds();
+    let made: Vec<String> = groups(&pod, "late");
+    assert!(!made.is_empty());
+    pod.end();
+    let is_left = |group: &&String| fs::exists(Path::new(*group).parent().unwrap()).unwrap();
+    assert_eq!(made.iter().find(is_left), None);
     rkt.collect();
 }
 

@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rkt_tests::apps::{process_of, waiting};
 use rkt_tests::{FLAVORS, Rkt, process, wait_until};
 use rustix::process::Signal;
 
@@ -42,8 +43,9 @@ fn every_limit_is_in_the_file_of_the_group_that_the_app_is_in() {
 struct Trace(PathBuf);
 
 impl Trace {
-    fn begin() -> Self {
-        let own = PathBuf::from("/sys/kernel/tracing/instances/rkt");
+    /// One of a test's own, by this name: others run at the same time.
+    fn begin(name: &str) -> Self {
+        let own = Path::new("/sys/kernel/tracing/instances").join(name);
         fs::create_dir(&own).unwrap();
         fs::write(own.join("events/cgroup/enable"), "1").unwrap();
         Self(own)
@@ -68,7 +70,7 @@ fn an_app_is_born_in_its_group_and_never_moved() {
     assert_machine("runner");
     let rkt = Rkt::new();
     let image = rkt.probe("waits", ["wait"]);
-    let trace = Trace::begin();
+    let trace = Trace::begin("born");
     for flavor in FLAVORS {
         let pod = rkt.start([flavor, &image, "--pids-limit=20"]);
         let uuid = pod.uuid.clone();
@@ -179,6 +181,38 @@ fn a_group_that_an_app_divided_goes_with_the_pod() {
     pod.end();
     assert!(!group.exists());
     rkt.collect();
+}
+
+#[test]
+fn an_app_that_comes_is_born_in_a_group_beside_the_others_and_no_other_is_moved() {
+    assert_machine("runner");
+    let rkt = Rkt::new();
+    let late = rkt.probe("late", ["wait"]);
+    let trace = Trace::begin("comes");
+    let own = group_of(std::process::id());
+    for limits in [&[][..], &["--memory=64Mi"]] {
+        let pod = waiting(&rkt, limits);
+        let first = if limits.is_empty() { own.clone() } else { format!("/rkt/{}/first", pod.uuid) };
+        let group = format!("/rkt/{}/late", pod.uuid);
+        for _ in 0..2 {
+            rkt.run(["app", "add", &pod.uuid, &late].into_iter().chain(LIMITS)).succeeds();
+            let app = process_of(&pod, "late");
+            assert_eq!(group_of(app), group);
+            assert_eq!([read(&group, "memory.max"), read(&group, "pids.max")], ["67108864", "50"]);
+            assert_eq!(read(&group, "cgroup.procs"), app.to_string());
+            assert_eq!([pod.pid(), pod.init()].map(group_of), [own.clone(), own.clone()]);
+            assert_eq!(group_of(process_of(&pod, "first")), first);
+            rkt.run(["app", "rm", &pod.uuid, "--app=late"]).succeeds();
+            assert!(!path_of(&group).exists());
+        }
+        rkt.run(["app", "add", &pod.uuid, &late, "--memory=64Mi"]).succeeds();
+        let uuid = pod.uuid.clone();
+        pod.end();
+        assert!(!path_of(&format!("/rkt/{uuid}")).exists());
+        let moved = |line: &&String| line.contains("cgroup_attach_task") || line.contains("cgroup_transfer_tasks");
+        assert_eq!(trace.of(&uuid).iter().find(moved), None);
+        rkt.collect();
+    }
 }
 
 #[test]

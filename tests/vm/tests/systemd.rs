@@ -8,7 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, io};
 
-use rkt_tests::{FLAVORS, Output, Rkt, process, wait_for, wait_until};
+use rkt_tests::apps::{process_of, waiting};
+use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_for, wait_until};
 use rustix::process::Signal;
 
 use support::{app_of, assert_machine, child_of, group_of, path_of, read, run};
@@ -209,6 +210,130 @@ fn in_a_unit_that_is_not_the_pod_has_a_scope_and_ends_with_the_unit() {
         unit.stop();
         assert!(!process::lives(app) && !process::lives(init), "{flavor}");
         assert_no_scope(&uuid);
+        rkt.collect();
+    }
+}
+
+/// Has an app with limits come to a pod.
+fn add(rkt: &Rkt, uuid: &str, name: &str) {
+    let image = rkt.probe("late", ["wait"]);
+    rkt.run(["app", "add", uuid, &image, "--memory=64Mi", "--pids-limit=50", "--name", name]).succeeds();
+}
+
+/// Asserts that an app has its limits, and is in the group that has them, alone.
+fn assert_limited(below: &str, name: &str) {
+    let group = format!("{below}/{name}");
+    assert_eq!([read(&group, "memory.max"), read(&group, "pids.max")], ["67108864", "50"]);
+    assert_eq!(read(&group, "cgroup.procs").lines().count(), 1, "{group}");
+}
+
+#[test]
+fn an_app_that_comes_goes_to_the_scope_of_its_pod() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let pod = waiting(&rkt, &["--memory=32Mi"]);
+    let uuid = pod.uuid.clone();
+    let group = format!("/system.slice/rkt-{uuid}.scope");
+    for _ in 0..2 {
+        add(&rkt, &uuid, "late");
+        assert_limited(&group, "late");
+        assert_eq!(group_of(process_of(&pod, "late")), format!("{group}/late"));
+        assert_eq!(read(&format!("{group}/first"), "memory.max"), "33554432");
+        assert_eq!(read(&format!("{group}/-init"), "cgroup.procs"), pod.init().to_string());
+        rkt.run(["app", "rm", &uuid, "--app=late"]).succeeds();
+        assert!(!path_of(&format!("{group}/late")).exists());
+    }
+    add(&rkt, &uuid, "late");
+    pod.end();
+    assert_no_scope(&uuid);
+    rkt.collect();
+}
+
+#[test]
+fn a_pod_to_which_the_first_limits_come_gets_a_scope() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let own = group_of(std::process::id());
+    let pod = waiting(&rkt, &[]);
+    let (uuid, first) = (pod.uuid.clone(), process_of(&pod, "first"));
+    let scope = format!("rkt-{uuid}.scope");
+    let group = format!("/system.slice/{scope}");
+    // One that cannot be started leaves the pod as it was, but for where init is.
+    let missing = rkt.image("missing", &images::probe("missing").exec(["/no/such/program"]));
+    rkt.run(["app", "add", &uuid, &missing, "--memory=64Mi"]).refuses(&["/no/such/program"]);
+    assert!(!path_of(&format!("{group}/missing")).exists());
+    for name in ["one", "two"] {
+        add(&rkt, &uuid, name);
+        assert_limited(&group, name);
+    }
+    assert_eq!([property(&scope, "Delegate"), property(&scope, "ActiveState")], ["yes", "active"]);
+    assert_eq!([pod.pid(), pod.init(), first].map(group_of), [own.clone(), format!("{group}/-init"), own]);
+    // What is without limits is where init is.
+    let unlimited = rkt.probe("unlimited", ["wait"]);
+    rkt.run(["app", "add", &uuid, &unlimited]).succeeds();
+    assert_eq!(group_of(process_of(&pod, "unlimited")), format!("{group}/-init"));
+    for app in ["first", "one", "unlimited"] {
+        let app = format!("--app={app}");
+        assert_eq!(rkt.run(["enter", &app, &uuid, "/probe", "say", "here"]).succeeds().stdout, "here\n", "{app}");
+    }
+    for name in ["one", "two"] {
+        rkt.run(["app", "rm", &uuid, "--app", name]).succeeds();
+        assert!(!path_of(&format!("{group}/{name}")).exists());
+    }
+    add(&rkt, &uuid, "one");
+    assert_limited(&group, "one");
+    pod.end();
+    assert_no_scope(&uuid);
+    rkt.collect();
+}
+
+#[test]
+fn the_scope_that_limits_brought_ends_with_a_pod_whose_monitor_was_killed_and_the_pod_with_the_scope() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    for is_killed in [true, false] {
+        let pod = waiting(&rkt, &[]);
+        let (uuid, init) = (pod.uuid.clone(), pod.init());
+        add(&rkt, &uuid, "late");
+        let apps = ["first", "late"].map(|name| process_of(&pod, name));
+        if is_killed {
+            pod.signal(Signal::KILL);
+        } else {
+            run("systemctl", &["stop", &format!("rkt-{uuid}.scope")]).succeeds();
+        }
+        pod.wait();
+        wait_until("init to end", || !process::lives(init));
+        assert!(!apps.into_iter().any(process::lives));
+        rkt.collect();
+        assert_no_scope(&uuid);
+    }
+}
+
+#[test]
+fn an_app_that_comes_to_a_unit_that_is_handed_over_is_in_it_where_the_pod_had_limits_and_else_in_a_scope() {
+    assert_machine("systemd");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for limits in [&["--memory=64Mi"][..], &[]] {
+        let words = [&["--stage1=container", image.as_str()][..], limits].concat();
+        let unit = Unit::start(&rkt, &["Delegate=yes"], &words);
+        let (uuid, init) = (unit.uuid().unwrap(), unit.init());
+        let (in_unit, in_scope) = (format!("{}/rkt/{uuid}", unit.group()), format!("/system.slice/rkt-{uuid}.scope"));
+        for name in ["one", "two"] {
+            add(&rkt, &uuid, name);
+            assert_limited(if limits.is_empty() { &in_scope } else { &in_unit }, name);
+        }
+        assert_eq!(is_loaded(&format!("rkt-{uuid}.scope")), limits.is_empty());
+        let [monitor, init_in] = [unit.monitor(), init].map(group_of);
+        if limits.is_empty() {
+            assert_eq!([monitor, init_in], [unit.group(), format!("{in_scope}/-init")]);
+        } else {
+            assert_eq!([monitor, init_in], [0, 1].map(|_| format!("{in_unit}/-monitor")));
+        }
+        unit.stop();
+        assert!(!process::lives(init));
+        assert_no_scope(&uuid);
+        assert!(!path_of(&unit.group()).exists());
         rkt.collect();
     }
 }
