@@ -6,6 +6,7 @@
 //! that the compiler gave it. Whatever does not fit is compiled again. Nobody ever hands in compiled code.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,9 @@ fn compile(name: &str, component: &[u8], compiler: &Path) -> Result<Vec<u8>, Ins
     let deadline = Instant::now() + TIME;
     let input = memfd::sealed("rkt-component", component).map_err(|error| start(error.into()))?;
     let (socket, theirs) = sockets().map_err(start)?;
-    let mut process = Process::start(compiler, input, theirs.into()).map_err(start)?;
+    let mut process = Process::start(compiler, input.as_fd(), theirs.as_fd()).map_err(start)?;
+    // Held here, the other end would never end.
+    drop(theirs);
     let mut output = Vec::new();
     let read = Until { socket: &socket, deadline }.take(MAX_ARTIFACT).read_to_end(&mut output);
     if read.is_err() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ impl Planner {
         let (socket, theirs) = sockets().map_err(start)?;
         // A few bytes into an empty socket: this waits for nobody.
         message::write(&socket, &Start { limits: limits.clone(), part }).map_err(start)?;
-        let process = Process::start(program, theirs.into(), file).map_err(start)?;
+        let process = Process::start(program, theirs.as_fd(), file.as_fd()).map_err(start)?;
         Ok(Self { plugin: plugin.name().to_owned(), digest: plugin.digest().to_owned(), limits, socket, process })
     }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -27,11 +27,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program without arguments and environment, with these two descriptors, and no other
     /// but one for errors that leads nowhere.
-    pub(crate) fn start(program: &Path, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn start(program: &Path, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> io::Result<Self> {
         let name = CString::new(program.as_os_str().as_bytes())?;
         let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let child = spawn::program(program.as_fd(), &name, [input.as_fd(), output.as_fd(), null.as_fd()])?;
+        let child = spawn::program(program.as_fd(), &name, [input, output, null.as_fd()])?;
         Ok(Self { child: Some(child.process) })
     }
 
