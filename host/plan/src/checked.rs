@@ -13,7 +13,7 @@ use crate::capability::CapabilitySet;
 use crate::path::CleanPath;
 use crate::permission::Namespace;
 use crate::pod::{Access, Credentials, LimitKind};
-use crate::program::{Helper, Inside, MainProgram, Template};
+use crate::program::{Handle, Helper, Inside, MainProgram, Template};
 use crate::seccomp::SeccompPolicy;
 
 /// What is done for a pod.
@@ -45,6 +45,27 @@ impl CheckedPlan {
     /// Whether the host knows nothing of what is inside the pod.
     pub fn is_opaque(&self) -> bool {
         self.program.as_ref().is_some_and(|main| main.inside == Inside::Opaque)
+    }
+
+    /// What has to be made or found for the plan's programs, each once.
+    pub fn artifacts(&self) -> BTreeSet<Artifact> {
+        let programs = self.program.iter().map(|main| &main.program).chain(self.helpers.iter().map(|it| &it.program));
+        let sources = programs.flat_map(|program| {
+            let opened = program.descriptors().into_iter().filter_map(|handle| match handle {
+                Handle::Open { source, .. } => Some(source),
+                Handle::Channel => None,
+            });
+            let bound = program.jail.mounts.iter().filter_map(|mount| match mount {
+                Mount::Bind { source, .. } => Some(source),
+                Mount::FileSystem { .. } => None,
+            });
+            opened.chain(bound)
+        });
+        let artifacts = sources.filter_map(|source| match source {
+            Source::Artifact(artifact) => Some(artifact.clone()),
+            _ => None,
+        });
+        artifacts.collect()
     }
 
     /// Namespaces that are made for the pod.
