@@ -1,8 +1,10 @@
-//! What monitor and init say to each other on call 0 of their connection. Other calls are commands
-//! that enter the pod: there the frames are the client's own, with another number.
+//! What monitor and init say to each other on call 0 of their connection. Calls from [`OUTPUTS`] on are the
+//! output of apps; the others are commands that enter the pod: there the frames are the client's own, with
+//! another number.
 
 use rkt_executor::Failure;
 use rkt_monitor::Ended;
+use rkt_monitor::frame::{Channel, Stream};
 use serde::{Deserialize, Serialize};
 
 /// From the monitor to init.
@@ -47,3 +49,21 @@ pub(crate) enum Event {
 
 /// The call on which these are sent.
 pub(crate) const CALL: u32 = 0;
+
+/// The call of the output of the app with number 0. Calls of clients' commands are less.
+pub(crate) const OUTPUTS: u32 = 1 << 29;
+
+/// The stream on which init is sent a launch.
+pub(crate) fn launch_stream() -> Stream {
+    Stream::new(CALL, Channel::Input)
+}
+
+/// The call of the output of an app that has no pipe to the monitor.
+pub(crate) fn output_call(app: usize) -> u32 {
+    OUTPUTS + u32::try_from(app).unwrap_or(u32::MAX) % OUTPUTS
+}
+
+/// The app whose output a call is, if it is one's.
+pub(crate) fn app_of(call: u32) -> Option<usize> {
+    usize::try_from(call.checked_sub(OUTPUTS)?).ok()
+}

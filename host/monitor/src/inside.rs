@@ -24,6 +24,7 @@ use crate::between::{CALL, Event, Order};
 use crate::idle::Idle;
 
 mod command;
+pub(crate) mod source;
 
 /// Commands that may run in a pod at a time, beside its apps.
 const MOST_COMMANDS: usize = 64;

@@ -10,6 +10,7 @@ pub mod client;
 pub mod frame;
 pub mod link;
 pub mod message;
+pub mod parcel;
 pub mod start;
 
 pub use client::{Control, ControlError, Resized, Stdio};

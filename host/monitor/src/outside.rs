@@ -5,32 +5,37 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
+use rkt_monitor::frame::{Frame, Stream};
+use rkt_monitor::link::Link;
 use rkt_monitor::start::Arguments;
+use rkt_plan::{Channel, CheckedPlan, Inside, MainProgram};
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
-use rkt_sys::process;
 use rkt_sys::signal::Signals;
+use rkt_sys::{process, socket};
 use rustix::process::Signal;
 
 use self::apps::Apps;
 use self::clients::Clients;
 use self::debug::Debug;
-use self::ending::Ending;
+use self::ending::{Ending, PATIENCE};
+use self::guest::Guest;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
-use crate::between::{CALL, Event, Order};
+use crate::between::{CALL, Event, Order, app_of};
 use crate::idle::Idle;
 
 mod apps;
 mod clients;
 mod debug;
 mod ending;
+mod guest;
 mod output;
 mod programs;
 mod record;
@@ -61,6 +66,8 @@ struct Events {
 struct Monitor {
     /// The pod's first process, or that of the jail of the plan's program.
     first: Cell,
+    /// Where that runs a guest with an init of its own.
+    guest: Option<Guest>,
     entry: Entry,
     helpers: Helpers,
     signals: Signals,
@@ -111,22 +118,28 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     let mut outputs = Outputs::new();
     let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut journal)?;
     debug.step("start helpers");
+    let (ours, theirs) = socket::pair().map_err(failed("make a connection to a guest"))?;
     let prepared = match &plan.program {
         None => Prepared::apps_of(launch, &plan, &mut journal)?,
-        Some(main) if plan.is_opaque() => programs::prepare(launch, &plan, &main.program, &mut journal)?,
-        Some(_) => return Err(Failure::new("this monitor starts no init by a program")),
+        Some(MainProgram { inside: Inside::Init { channel: Channel::Socket(_), .. }, .. }) => {
+            return Err(Failure::new("this monitor speaks to no init on a socket"));
+        }
+        Some(main) => programs::prepare(launch, &plan, &main.program, Some(theirs.as_fd()), &mut journal)?,
     };
+    drop(theirs);
     debug.step("prepare mounts and groups");
     let (voices, theirs) = outputs.add(&prepared)?;
     let first = Cell::start(&prepared, pod, &theirs)?;
     debug.step("make the pod's first process");
     // What is init's now is let go of: an end of a pipe that is held here would never end.
     drop((prepared, theirs));
+    let guest = meet_guest(launch, &plan, ours, &mut outputs)?;
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     debug.step("write down who runs");
     Ok(Monitor {
         first,
+        guest,
         entry: Entry::new(&plan),
         helpers,
         signals,
@@ -139,6 +152,23 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
         debug,
         idle: Idle::default(),
     })
+}
+
+/// The guest that the plan's program runs, where it runs one.
+fn meet_guest(
+    launch: &Launch,
+    plan: &CheckedPlan,
+    ours: OwnedFd,
+    outputs: &mut Outputs,
+) -> Result<Option<Guest>, Failure> {
+    let Some(Inside::Init { channel: Channel::Descriptor, speaks_within }) = plan.program.as_ref().map(|it| &it.inside)
+    else {
+        return Ok(None);
+    };
+    let link = Link::new(ours).map_err(failed("make a connection to a guest"))?;
+    let voices: Vec<usize> = plan.apps.iter().map(|app| outputs.add_frames(app.stdio)).collect();
+    let first = voices.first().copied().unwrap_or_default();
+    Guest::new(link, launch, *speaks_within, first).map(Some)
 }
 
 impl Monitor {
@@ -169,18 +199,22 @@ impl Monitor {
     fn serve_init(&mut self) -> Result<(), Failure> {
         loop {
             let _ = self.first.link.flush();
+            if let Some(guest) = &mut self.guest {
+                guest.send(&mut self.outputs);
+            }
             let events = self.wait()?;
             if events.signals {
                 self.hear_signals();
             }
             self.hear_init(events.init_has_ended)?;
+            self.hear_guest(events.init_has_ended)?;
             self.hear_helpers()?;
             self.outputs.advance();
             if events.newcomers {
                 self.clients.accept();
             }
             let pod = clients::Pod {
-                init: &mut self.first.link,
+                init: self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link),
                 ending: &mut self.ending,
                 apps: &self.apps,
                 init_pid: self.first.init.pid,
@@ -202,10 +236,15 @@ impl Monitor {
             self.clients.newcomers(),
         ];
         self.first.link.add_to(&mut fds);
+        if let Some(guest) = &self.guest {
+            guest.add_to(&mut fds);
+        }
         self.helpers.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
-        self.idle.poll(&mut fds, self.ending.time_left()).map_err(failed("wait for events"))?;
+        let silence = self.guest.as_ref().and_then(Guest::time_left);
+        let left = self.ending.time_left().into_iter().chain(silence).min();
+        self.idle.poll(&mut fds, left).map_err(failed("wait for events"))?;
         let happened = |index: usize| !fds[index].revents().is_empty();
         Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
     }
@@ -226,6 +265,7 @@ impl Monitor {
                     self.clients.hear_init(stream, &frame, &mut self.first.link);
                 } else if let Some(event) = programs::event(stream.call, &frame)? {
                     match self.entry {
+                        Entry::Apps if self.guest.is_some() => self.hear_machine(event)?,
                         Entry::Apps => self.hear_event(event)?,
                         Entry::Opaque { .. } => self.hear_program(event)?,
                     }
@@ -236,6 +276,52 @@ impl Monitor {
                 return Ok(());
             }
         }
+    }
+
+    /// Hears what a guest says; all of it once its program has ended.
+    fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
+        loop {
+            let Some(guest) = &mut self.guest else { return Ok(()) };
+            guest.judge_silence()?;
+            guest.receive()?;
+            let mut heard = false;
+            while let Some((stream, frame)) = self.guest.as_mut().map_or(Ok(None), Guest::next_frame)? {
+                heard = true;
+                self.hear_guests_frame(stream, frame)?;
+            }
+            let has_ended = self.guest.as_ref().is_none_or(|guest| guest.link.has_ended());
+            if !all || (!heard && has_ended) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hear_guests_frame(&mut self, stream: Stream, frame: Frame) -> Result<(), Failure> {
+        let Some(guest) = &mut self.guest else { return Ok(()) };
+        if let Some(app) = app_of(stream.call) {
+            self.apps.name(app)?;
+            return self.outputs.take(guest.voices + app, stream.channel, frame);
+        }
+        if stream.call != CALL {
+            self.clients.hear_init(stream, &frame, &mut guest.link);
+            return Ok(());
+        }
+        programs::event(stream.call, &frame)?.map_or(Ok(()), |event| self.hear_event(event))
+    }
+
+    /// Hears of the program that runs a guest: of its start and its end, the rest is the guest's to say.
+    fn hear_machine(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Made { pid, .. } => self.outputs.name(self.voices, "machine", pid),
+            Event::Up { .. } => {}
+            Event::Failed { failure, .. } => return Err(failure.within("program")),
+            Event::Exited { ended, .. } => {
+                if !self.guest.as_ref().is_some_and(Guest::has_finished) {
+                    say(&format!("the program that runs the guest has ended with {}", programs::describe(ended)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn hear_helpers(&mut self) -> Result<(), Failure> {
@@ -269,7 +355,8 @@ impl Monitor {
         match event {
             Event::Made { app, pid } => {
                 self.apps.made(app, pid)?;
-                self.outputs.name(self.voices + app, self.apps.name(app)?, pid);
+                let voices = self.guest.as_ref().map_or(self.voices, |guest| guest.voices);
+                self.outputs.name(voices + app, self.apps.name(app)?, pid);
             }
             Event::Up { app } => {
                 self.debug.step(&format!("app {} is up", self.apps.name(app)?));
@@ -302,9 +389,10 @@ impl Monitor {
 
     fn carry_out_ending(&mut self) {
         if self.ending.is_to_ask() {
+            let inside = self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link);
             match self.entry.stop() {
-                Some(enter) => self.clients.run(&enter, &mut self.first.link),
-                None => self.first.link.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),
+                Some(enter) => self.clients.run(&enter, inside),
+                None => inside.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),
             }
         }
         if self.ending.is_to_kill() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Prepared};
+use rkt_monitor::frame::{Channel, Frame, WINDOW};
 use rkt_plan::Stdio;
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::signal::Signals;
@@ -39,11 +40,21 @@ struct Source {
     voice: usize,
     /// 0 for output, 1 for error output: which sink is its own.
     to: usize,
-    /// None after its end.
-    pipe: Option<OwnedFd>,
+    from: From,
     /// None: bytes as they come.
     lines: Option<Lines>,
     is_ready: bool,
+}
+
+/// How output comes here.
+#[derive(Debug)]
+enum From {
+    /// By a pipe.
+    Pipe(OwnedFd),
+    /// As frames from a guest: what came and was not handed on, and how much more the guest may send.
+    Frames { came: Vec<u8>, window: u32, has_ended: bool },
+    /// It has ended, and all was handed on.
+    Nothing,
 }
 
 impl Outputs {
@@ -71,12 +82,68 @@ impl Outputs {
                     Stdio::Raw => None,
                     Stdio::Log => Some(Lines::default()),
                 };
-                self.sources.push(Source { voice: self.voices, to, pipe: Some(pipe), lines, is_ready: false });
+                self.sources.push(Source { voice: self.voices, to, from: From::Pipe(pipe), lines, is_ready: false });
             }
             self.voices += 1;
             theirs.push(inside::Output { output: their_output, error: their_error });
         }
         Ok((first, theirs))
+    }
+
+    /// Makes room for an app of a guest, which sends its output as frames; its number.
+    pub(crate) fn add_frames(&mut self, stdio: Stdio) -> usize {
+        for to in 0..self.sinks.len() {
+            let lines = match stdio {
+                Stdio::Raw => None,
+                Stdio::Log => Some(Lines::default()),
+            };
+            let from = From::Frames { came: Vec::new(), window: WINDOW, has_ended: false };
+            self.sources.push(Source { voice: self.voices, to, from, lines, is_ready: false });
+        }
+        self.voices += 1;
+        self.voices - 1
+    }
+
+    /// A frame of output from a guest, which is not believed: more than it may send is an error.
+    pub(crate) fn take(&mut self, voice: usize, channel: Channel, frame: Frame) -> Result<(), Failure> {
+        let to = usize::from(channel == Channel::Error);
+        let ours = |source: &&mut Source| source.voice == voice && source.to == to;
+        let source = self.sources.iter_mut().find(ours).map(|source| &mut source.from);
+        let Some(From::Frames { came, window, has_ended }) = source else {
+            return Ok(());
+        };
+        match (channel, frame) {
+            (Channel::Output | Channel::Error, Frame::Data(bytes)) if !*has_ended => {
+                let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                let left =
+                    window.checked_sub(length).ok_or_else(|| Failure::new("the guest sends more than it may"))?;
+                *window = left;
+                came.extend_from_slice(&bytes);
+                Ok(())
+            }
+            (Channel::Output | Channel::Error, Frame::End) => {
+                *has_ended = true;
+                Ok(())
+            }
+            _ => Err(Failure::new("the guest sends something else than output")),
+        }
+    }
+
+    /// How much of the guest's output was handed on since this was asked last, by number and channel.
+    pub(crate) fn take_credit(&mut self) -> Vec<(usize, Channel, u32)> {
+        let mut credit = Vec::new();
+        for source in &mut self.sources {
+            if let From::Frames { came, window, has_ended: false } = &mut source.from {
+                let waiting = u32::try_from(came.len()).unwrap_or(WINDOW);
+                let free = WINDOW - waiting - *window;
+                if free > 0 {
+                    *window += free;
+                    let channel = if source.to == 0 { Channel::Output } else { Channel::Error };
+                    credit.push((source.voice, channel, free));
+                }
+            }
+        }
+        credit
     }
 
     /// Whose the lines of a number are. Nothing of it is read before this is known.
@@ -99,16 +166,25 @@ impl Outputs {
 
     fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let sources = self.sources.iter().filter(|source| source.is_ready && self.sinks[source.to].has_room());
-        sources.filter_map(|source| source.pipe.as_ref()).map(|pipe| pipe.as_fd())
+        sources.filter_map(|source| match &source.from {
+            From::Pipe(pipe) => Some(pipe.as_fd()),
+            From::Frames { .. } | From::Nothing => None,
+        })
     }
 
     /// Moves what can be moved now.
     pub(crate) fn advance(&mut self) {
-        for source in self.sources.iter_mut().filter(|source| source.is_ready) {
-            source.advance(&mut self.sinks[source.to]);
-        }
-        for sink in &mut self.sinks {
-            sink.advance();
+        loop {
+            for source in self.sources.iter_mut().filter(|source| source.is_ready) {
+                source.advance(&mut self.sinks[source.to]);
+            }
+            for sink in &mut self.sinks {
+                sink.advance();
+            }
+            // Nobody tells later that there is room for what waits here.
+            if !self.sources.iter().any(|source| source.has_waiting() && self.sinks[source.to].has_room()) {
+                return;
+            }
         }
     }
 
@@ -118,10 +194,13 @@ impl Outputs {
         let deadline = time.map(|time| Instant::now() + time);
         for source in &mut self.sources {
             source.is_ready = true;
+            if let From::Frames { has_ended, .. } = &mut source.from {
+                *has_ended = true;
+            }
         }
         loop {
             self.advance();
-            let is_done = self.sources.iter().all(|source| source.pipe.is_none());
+            let is_done = self.sources.iter().all(|source| matches!(source.from, From::Nothing));
             if (is_done && self.sinks.iter().all(|sink| !sink.has_waiting())) || matches!(signals.read(), Ok(Some(_))) {
                 return Ok(());
             }
@@ -136,34 +215,56 @@ impl Outputs {
 }
 
 impl Source {
+    /// Whether something is here that nobody will tell of.
+    fn has_waiting(&self) -> bool {
+        self.is_ready && matches!(&self.from, From::Frames { came, .. } if !came.is_empty())
+    }
+
     fn advance(&mut self, sink: &mut Sink) {
-        let Some(pipe) = &self.pipe else { return };
         if !sink.has_room() {
             return;
         }
-        if self.lines.is_none() && sink.takes_splices() {
-            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            match splice(pipe, None, sink.as_fd(), None, CHUNK, flags) {
-                Ok(0) => return self.pipe = None,
-                Ok(_) => return,
-                // The pipe is empty, or the sink full or of another kind: reading tells which.
-                Err(_) => {}
+        let has_ended = match &mut self.from {
+            From::Nothing => return,
+            From::Pipe(pipe) => move_on(pipe, self.lines.as_mut(), sink),
+            From::Frames { came, has_ended, .. } => {
+                put(&std::mem::take(came), self.lines.as_mut(), sink);
+                *has_ended
+            }
+        };
+        if has_ended {
+            self.from = From::Nothing;
+            if let Some(lines) = &mut self.lines {
+                lines.finish(sink.waiting());
             }
         }
-        let mut buffer = [0; CHUNK];
-        match rustix::io::read(pipe, &mut buffer) {
-            Ok(0) => {
-                self.pipe = None;
-                if let Some(lines) = &mut self.lines {
-                    lines.finish(sink.waiting());
-                }
-            }
-            Ok(length) => match &mut self.lines {
-                Some(lines) => lines.add(&buffer[..length], sink.waiting()),
-                None => sink.waiting().extend_from_slice(&buffer[..length]),
-            },
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.pipe = None,
+    }
+}
+
+/// Moves what is in a pipe; whether it has ended.
+fn move_on(pipe: &OwnedFd, lines: Option<&mut Lines>, sink: &mut Sink) -> bool {
+    if lines.is_none() && sink.takes_splices() {
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match splice(pipe, None, sink.as_fd(), None, CHUNK, flags) {
+            Ok(0) => return true,
+            Ok(_) => return false,
+            // The pipe is empty, or the sink full or of another kind: reading tells which.
+            Err(_) => {}
         }
+    }
+    let mut buffer = [0; CHUNK];
+    match rustix::io::read(pipe, &mut buffer) {
+        Ok(0) => return true,
+        Ok(length) => put(&buffer[..length], lines, sink),
+        Err(Errno::AGAIN | Errno::INTR) => {}
+        Err(_) => return true,
+    }
+    false
+}
+
+fn put(bytes: &[u8], lines: Option<&mut Lines>, sink: &mut Sink) {
+    match lines {
+        Some(lines) => lines.add(bytes, sink.waiting()),
+        None => sink.waiting().extend_from_slice(bytes),
     }
 }

@@ -4,7 +4,7 @@
 //! Each runs in a jail whose first process is rkt's init, made as a pod's is: so it dies with the monitor,
 //! and its signals, output and end are known in the same way.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
@@ -68,6 +68,7 @@ pub(super) fn prepare(
     launch: &Launch,
     plan: &CheckedPlan,
     program: &Program,
+    channel: Option<BorrowedFd<'_>>,
     journal: &mut Journal,
 ) -> Result<Prepared, Failure> {
     let templates: Vec<(Role, &Template)> = [(Role::Enter, &plan.enter), (Role::Stop, &plan.stop)]
@@ -75,7 +76,7 @@ pub(super) fn prepare(
         .filter_map(|(role, template)| Some((role, template.as_ref()?)))
         .collect();
     let number = plan.helpers.len();
-    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel: None };
+    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel };
     Prepared::program(&jailed, launch, journal)
 }
 
@@ -225,7 +226,7 @@ pub(super) fn event(call: u32, frame: &Frame) -> Result<Option<Event>, Failure> 
     }
 }
 
-fn describe(ended: Ended) -> String {
+pub(super) fn describe(ended: Ended) -> String {
     match ended {
         Ended::Code(code) => format!("code {code}"),
         Ended::Signal(number) => format!("signal {number}"),

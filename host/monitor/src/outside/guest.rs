@@ -1,0 +1,108 @@
+//! The guest that the plan's program runs, as the monitor knows it: by its serial line, which is in hostile
+//! hands from the first byte on.
+
+use std::time::{Duration, Instant};
+
+use rkt_executor::process::failed;
+use rkt_executor::{Failure, Launch};
+use rkt_monitor::frame::{Channel, Frame, Stream};
+use rkt_monitor::link::Link;
+use rkt_monitor::parcel::Outgoing;
+use rkt_sys::poll::PollFd;
+
+use super::output::Outputs;
+use crate::between::{CALL, launch_stream, output_call};
+
+/// The connection to init in a guest.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) link: Link,
+    launch: Outgoing,
+    started: Instant,
+    speaks_within: Duration,
+    /// The number of the first app's output.
+    pub(super) voices: usize,
+    /// Whether it has said all that it has to say.
+    has_finished: bool,
+}
+
+impl Guest {
+    /// A guest that is being started, which has so many seconds to speak.
+    pub(super) fn new(link: Link, launch: &Launch, seconds: u32, voices: usize) -> Result<Self, Failure> {
+        let mut theirs = launch.clone();
+        // The host's paths are none of its business.
+        theirs.places.roots.clear();
+        theirs.places.volumes.clear();
+        theirs.places.artifacts.clear();
+        theirs.places.payload = None;
+        theirs.places.empty = std::path::PathBuf::new();
+        let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
+        let speaks_within = Duration::from_secs(seconds.into());
+        let launch = Outgoing::new(launch_stream(), json);
+        Ok(Self { link, launch, started: Instant::now(), speaks_within, voices, has_finished: false })
+    }
+
+    /// Sends what can be sent: the launch once the guest has spoken, and credit for output that was handed on.
+    pub(super) fn send(&mut self, outputs: &mut Outputs) {
+        if self.link.was_greeted() {
+            self.launch.advance(&mut self.link);
+        }
+        if self.link.has_room() {
+            for (voice, channel, more) in outputs.take_credit() {
+                let call = output_call(voice.saturating_sub(self.voices));
+                self.link.send(Stream::new(call, channel), &Frame::Credit(more));
+            }
+        }
+        // One that is gone is heard of by its end.
+        let _ = self.link.flush();
+    }
+
+    /// Reads what is there: nothing while the guest leaves too much lying.
+    pub(super) fn receive(&mut self) -> Result<(), Failure> {
+        if self.link.wants_to_receive() {
+            self.link.receive().map_err(failed("hear the guest"))?;
+        }
+        Ok(())
+    }
+
+    /// The next frame that is not about the connection itself.
+    pub(super) fn next_frame(&mut self) -> Result<Option<(Stream, Frame)>, Failure> {
+        while let Some((stream, frame)) = self.link.next_frame().map_err(failed("hear the guest"))? {
+            match frame {
+                Frame::Credit(more) if stream == launch_stream() => self.launch.allow(more),
+                Frame::End if stream == Stream::new(CALL, Channel::Message) => {
+                    self.has_finished = true;
+                    self.link.close();
+                }
+                frame => return Ok(Some((stream, frame))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long it has to speak, where it has not.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        (!self.link.was_greeted()).then(|| self.speaks_within.saturating_sub(self.started.elapsed()))
+    }
+
+    /// Refuses to wait any longer for a guest that does not speak.
+    pub(super) fn judge_silence(&self) -> Result<(), Failure> {
+        match self.time_left() {
+            Some(Duration::ZERO) => {
+                let seconds = self.speaks_within.as_secs();
+                Err(Failure::new(format!("the guest did not speak within {seconds} s, and was killed")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it came to its end, rather than its program.
+    pub(super) fn has_finished(&self) -> bool {
+        self.has_finished
+    }
+
+    /// Adds what is waited for.
+    pub(super) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        self.link.add_to(fds);
+    }
+}
