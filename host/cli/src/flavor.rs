@@ -123,6 +123,11 @@ impl Started {
         self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 
+    /// The kernel that the operator names for guests.
+    pub(crate) fn kernel(&self) -> Option<PathBuf> {
+        self.flavor.policy.kernel().map(Path::to_owned)
+    }
+
     /// Has a pod planned, and judges the plan.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
         let Self { flavor, planner, granted } = self;

@@ -8,9 +8,10 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
+use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::start::{Start, StartError};
 use rkt_sys::lock::Lock;
@@ -84,6 +85,25 @@ impl NewPod {
         }
         let volumes = self.volumes(pod.manifest.volumes())?;
         Ok(Places { roots, volumes, empty: self.home().join("empty"), payload, artifacts: Vec::new() })
+    }
+
+    /// Makes or finds what the plan's programs need, and notes in `places` where it is. `kernel` is what the
+    /// operator names for guests; none: the host's own.
+    ///
+    /// # Errors
+    /// Where something is missing or cannot be made.
+    pub fn make_artifacts(
+        &self,
+        verdict: &Verdict,
+        places: &mut Places,
+        monitor: &Monitor,
+        kernel: Option<&Path>,
+    ) -> Result<(), NewPodError> {
+        let pod = self.pods.path(self.uuid, self.stage);
+        let workshop = Workshop { init: &monitor.program, kernel, pod: &pod, home: &self.home() };
+        let made = artifacts::make(&verdict.plan, places, &workshop);
+        places.artifacts = made.map_err(|cause| NewPodError::Artifact { uuid: self.uuid, cause })?;
+        Ok(())
     }
 
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and
@@ -238,6 +258,15 @@ pub enum NewPodError {
         /// Why it cannot be used.
         #[source]
         cause: io::Error,
+    },
+    /// What its plan's programs need.
+    #[error("cannot make what pod \"{uuid}\" is run with")]
+    Artifact {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: rkt_executor::Failure,
     },
     /// What the static program is given.
     #[error("cannot start pod \"{uuid}\"")]

@@ -6,6 +6,7 @@
 //!
 //! ```toml
 //! default = "acme"
+//! kernel = "/boot/vmlinuz-6.1.0-cloud-amd64"
 //!
 //! [aliases]
 //! "example.com/acme" = "acme"
@@ -70,6 +71,7 @@ struct GrantFile {
 #[serde(deny_unknown_fields)]
 struct Flavors {
     default: Option<String>,
+    kernel: Option<PathBuf>,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
 }
@@ -117,6 +119,11 @@ impl Policy {
     /// The flavor of pods that name none.
     pub fn default_flavor(&self) -> Option<&str> {
         self.flavors.default.as_deref()
+    }
+
+    /// The kernel of guests; none: the host's own.
+    pub fn kernel(&self) -> Option<&Path> {
+        self.flavors.kernel.as_deref()
     }
 
     /// The flavor that is meant by a name: an alias's, or the name itself.
@@ -219,6 +226,7 @@ impl Policy {
     fn add_flavors(&mut self, text: &str, path: &Path) -> Result<(), PolicyError> {
         let flavors: Flavors =
             toml::from_str(text).map_err(|cause| PolicyError::Flavors { path: path.to_owned(), cause })?;
+        self.flavors.kernel = flavors.kernel.or(self.flavors.kernel.take());
         self.flavors.default = flavors.default.or(self.flavors.default.take());
         self.flavors.aliases.extend(flavors.aliases);
         Ok(())

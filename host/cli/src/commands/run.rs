@@ -41,11 +41,13 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
     for warning in &pod.warnings {
         context.report.line(&warning.to_string());
     }
-    let places = new.write(&pod, flavor.payload())?;
+    let mut places = new.write(&pod, flavor.payload())?;
     flavor.keep(&context.globals);
+    let kernel = flavor.kernel();
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict);
+    new.make_artifacts(&verdict, &mut places, &monitor, kernel.as_deref())?;
     Err(new.start(pod, places, verdict, &monitor).into())
 }
 

@@ -1,0 +1,84 @@
+//! The machine: QEMU, its jail and its devices.
+//!
+//! No name that an image or a user chose is in an argument: disks are named by the numbers of apps.
+
+use rkt_sdk::{Access, Piece, Plan, Pod, Problem, Reach, channel, host, initramfs, kernel, root_image};
+
+/// The program.
+pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+
+/// What the guest's kernel needs to reach disks, their file systems and the monitor.
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_console", "erofs", "overlay"];
+
+/// What the guest itself takes, in mebibytes, and the least that a machine has.
+const OVERHEAD: u64 = 128;
+const LEAST: u64 = 512;
+
+/// The most processors of a machine.
+const MOST_PROCESSORS: u64 = 64;
+
+/// How many seconds a guest has to speak: where the processor runs it, and where it is emulated.
+const PATIENCE: u32 = 3;
+const PATIENCE_OF_EMULATION: u32 = 120;
+
+pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
+    let is_emulated = match pod.setting("accel") {
+        None | Some("kvm") => false,
+        Some("tcg") => true,
+        Some(other) => return Err(Problem::new(format!("accel is {other:?}")).hint("it can be `kvm` or `tcg`")),
+    };
+    let console = match pod.setting("console") {
+        None | Some("no") => "null",
+        Some("yes") => "stdio",
+        Some(other) => return Err(Problem::new(format!("console is {other:?}")).hint("it can be `yes` or `no`")),
+    };
+    let mut machine = plan.program(host(QEMU));
+    machine.speaks_within(if is_emulated { PATIENCE_OF_EMULATION } else { PATIENCE });
+    machine.arguments(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
+    machine.arguments(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+    machine.arguments(["-machine", "q35,usb=off,vmport=off,graphics=off"]);
+    if is_emulated {
+        machine.arguments(["-accel", "tcg"]);
+    } else {
+        machine.arguments(["-accel", "kvm", "-cpu", "host"]);
+    }
+    machine.arguments(["-m".to_owned(), format!("{}M", memory(pod)), "-smp".to_owned(), processors(pod).to_string()]);
+    machine.arguments(["-kernel", "/kernel", "-initrd", "/initramfs"]);
+    machine.arguments(["-append", "quiet panic=-1 reboot=t console=ttyS0", "-serial", console]);
+    machine.arguments(["-device", "virtio-serial-pci", "-chardev"]);
+    machine.argument([Piece::from("socket,id=rkt,fd="), Piece::Descriptor(channel(), Access::ReadWrite)]);
+    machine.arguments(["-device", "virtserialport,chardev=rkt,name=rkt"]);
+    for number in 0..pod.apps.len() {
+        let disk = format!("if=none,id=root-{number},file=/root-{number},format=raw,readonly=on,cache=unsafe");
+        let device = format!("virtio-blk-pci,drive=root-{number},serial=root-{number}");
+        machine.arguments(["-drive".to_owned(), disk, "-device".to_owned(), device]);
+    }
+    let mut jail = machine.jail();
+    jail.own_user().no_new_privileges();
+    jail.bind(host("/usr"), "/usr", Access::ReadOnly, Reach::Single);
+    jail.link("/lib", "usr/lib").link("/lib64", "usr/lib64");
+    jail.bind(kernel(), "/kernel", Access::ReadOnly, Reach::Single);
+    jail.bind(initramfs(&MODULES), "/initramfs", Access::ReadOnly, Reach::Single);
+    for (number, app) in pod.apps.iter().enumerate() {
+        jail.bind(root_image(&app.name), &format!("/root-{number}"), Access::ReadOnly, Reach::Single);
+    }
+    if !is_emulated {
+        jail.device("/dev/kvm");
+    }
+    Ok(())
+}
+
+/// The sum of the apps' limits and what the guest itself takes, in mebibytes.
+fn memory(pod: &Pod) -> u64 {
+    (sum(pod, "memory").div_ceil(1 << 20) + OVERHEAD).max(LEAST)
+}
+
+/// As many as the apps may use together.
+fn processors(pod: &Pod) -> u64 {
+    sum(pod, "cpu").div_ceil(1000).clamp(1, MOST_PROCESSORS)
+}
+
+fn sum(pod: &Pod, what: &str) -> u64 {
+    let limits = pod.apps.iter().flat_map(|app| &app.limits).filter(|limit| limit.what == what);
+    limits.fold(0, |sum, limit| sum.saturating_add(limit.value))
+}
