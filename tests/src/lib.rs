@@ -6,6 +6,7 @@
 
 pub mod aci;
 pub mod elf;
+pub mod guest;
 pub mod images;
 pub mod leftovers;
 pub mod process;

@@ -8,9 +8,20 @@ use crate::tree::STATIC_TARGET;
 /// For compiling C parts of libraries, those of static programs too.
 const FOR_BUILDING: [&str; 2] = ["build-essential", "musl-tools"];
 
-/// The peers and tools of the tests: shells for images, other runtimes to be measured against, tracing.
-const FOR_TESTS: [&str; 7] =
-    ["bubblewrap", "busybox-static", "crun", "nftables", "runc", "strace", "systemd-container"];
+/// The peers and tools of the tests: shells for images, other runtimes to be measured against, tracing, what
+/// runs guests and makes their file systems.
+const FOR_TESTS: [&str; 10] = [
+    "bubblewrap",
+    "busybox-static",
+    "crun",
+    "erofs-utils",
+    "kmod",
+    "nftables",
+    "qemu-system-x86",
+    "runc",
+    "strace",
+    "systemd-container",
+];
 
 /// The tool that checks what is depended on.
 const DENY: (&str, &str) = ("cargo-deny", "0.20.2");

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::build;
 use crate::example;
+use crate::kernel;
 use crate::setup;
 use crate::shell::{self, Failure, step};
 use crate::tree::Tree;
@@ -18,6 +19,7 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(WasmToolchain::find(tree)?.cargo(tree).args(package))
     })?;
     example::run_steps(tree)?;
+    kernel::for_tests(tree)?;
     step("the flavors in native code, for the tests", || build::native_flavors(tree))?;
     lint(tree)?;
     let before = tree.target("leftovers-before.json");

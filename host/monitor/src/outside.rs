@@ -23,7 +23,7 @@ use rustix::process::Signal;
 use self::apps::Apps;
 use self::clients::Clients;
 use self::debug::Debug;
-use self::ending::{Ending, PATIENCE};
+use self::ending::Ending;
 use self::guest::Guest;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};

@@ -62,6 +62,8 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
     for (number, app) in pod.apps.iter().enumerate() {
         jail.bind(root_image(&app.name), &format!("/root-{number}"), Access::ReadOnly, Reach::Single);
     }
+    // QEMU looks there for the kinds of locks that files have.
+    jail.device("/dev/null");
     if !is_emulated {
         jail.device("/dev/kvm");
     }

@@ -23,6 +23,9 @@ const VOLUMES: &str = "/volumes";
 /// The tag of the file system of shared volumes: each is a directory or file in it, named by its number.
 const VOLUMES_TAG: &str = "volumes";
 
+/// The file system that images are.
+const IMAGES: &str = "erofs";
+
 /// Leaves the initial file system, which cannot be parted from: a pod's first process parts from its root.
 pub(super) fn leave_the_first() -> Result<(), Failure> {
     leave().map_err(failed("make the guest's file system"))?;
@@ -87,7 +90,7 @@ fn mount_root(number: usize) -> Result<Layers, Failure> {
         fs::create_dir(directory).map_err(failed("make a place for its root"))?;
     }
     let disk = disk.to_str().ok_or_else(|| Failure::new("a disk has a name that is no text"))?;
-    mount_at("erofs", &[("source", disk)], &image)?;
+    mount_at(IMAGES, &[("source", disk)], &image)?;
     mount_at("tmpfs", &[("mode", "0755")], &changes)?;
     let [upper, work] = ["upper", "work"].map(|name| changes.join(name));
     for directory in [&upper, &work] {
@@ -103,9 +106,10 @@ fn mount_root(number: usize) -> Result<Layers, Failure> {
 fn mount_at(kind: &str, options: &[(&str, &str)], at: &Path) -> Result<(), Failure> {
     let mounted = || -> rkt_sys::Result<()> {
         let system = FileSystem::new(kind)?;
+        // A disk that cannot be written to is opened for reading only where this is said before.
+        let system = if kind == IMAGES { system.flag("ro")? } else { system };
         let system = options.iter().try_fold(system, |system, (name, value)| system.option(name, value))?;
-        let attributes = if kind == "erofs" { Attributes::MOUNT_ATTR_RDONLY } else { Attributes::empty() };
-        let mount: OwnedFd = system.mount(attributes)?;
+        let mount: OwnedFd = system.mount(Attributes::empty())?;
         mount::attach(mount.as_fd(), Root::open(at)?.as_fd())
     };
     mounted().map_err(failed("mount it")).map_err(|cause| cause.within(format!("{kind} on {}", at.display())))
