@@ -49,6 +49,7 @@ mod macros;
 mod plan;
 mod pod;
 mod program;
+mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod text;
