@@ -1,13 +1,11 @@
 //! kvm: apps in a virtual machine of their own, which QEMU runs in a jail without any rights.
 //!
 //! The guest has a kernel of its own, so nothing that an app does reaches the host's. Inside, rkt's init
-//! applies the same kind of plans as elsewhere: each app has its own view of files, a short list of
-//! capabilities, and a filter of system calls.
+//! applies the same plans to apps as elsewhere, so that they are apart from each other too.
 
-mod guest;
 mod machine;
 
-use rkt_sdk::{Facts, Plan, Pod, Problem};
+use rkt_sdk::{Cgroups, Facts, Plan, Pod, Problem};
 
 rkt_sdk::stage1!(plan, asks: [
     "program:host:/usr/bin/qemu-system-x86_64", "channel", "unfiltered",
@@ -17,7 +15,7 @@ rkt_sdk::stage1!(plan, asks: [
     "mount:proc", "mount:sysfs", "mount:tmpfs", "mount:devpts", "mount:mqueue", "mount:cgroup2",
     "device:/dev/null", "device:/dev/zero", "device:/dev/full",
     "device:/dev/random", "device:/dev/urandom", "device:/dev/tty",
-    "no-new-privileges", "seccomp", "limit", "oom-score", "stdio:log",
+    "mask", "read-only", "no-new-privileges", "seccomp", "limit", "oom-score", "stdio:log",
     "capability:CAP_AUDIT_WRITE", "capability:CAP_CHOWN", "capability:CAP_DAC_OVERRIDE", "capability:CAP_FOWNER",
     "capability:CAP_FSETID", "capability:CAP_KILL", "capability:CAP_MKNOD", "capability:CAP_NET_BIND_SERVICE",
     "capability:CAP_NET_RAW", "capability:CAP_SETFCAP", "capability:CAP_SETGID", "capability:CAP_SETPCAP",
@@ -44,10 +42,12 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     let mut plan = Plan::new();
     plan.hostname(&pod.hostname);
     plan.note("the network is the guest's own and has a loopback interface only");
+    plan.note("what is planned for apps is done in the guest; the machine as a whole is limited outside");
     plan.waive_all_but(pod, &HANDLED);
     machine::plan(&mut plan, pod)?;
     for app in &pod.apps {
-        guest::plan(&mut plan.app(&app.name), app);
+        // A guest's control groups are of version 2, whatever the host's are.
+        plan.app(&app.name).service(app, Cgroups::Unified);
     }
     Ok(plan)
 }

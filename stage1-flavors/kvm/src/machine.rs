@@ -2,7 +2,9 @@
 //!
 //! No name that an image or a user chose is in an argument: disks are named by the numbers of apps.
 
-use rkt_sdk::{Access, Piece, Plan, Pod, Problem, Reach, channel, host, initramfs, kernel, root_image};
+use rkt_sdk::{
+    Access, App, Jail, Limit, Piece, Plan, Pod, Problem, Reach, channel, host, initramfs, kernel, root_image,
+};
 
 /// The program.
 pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -13,6 +15,12 @@ const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_console", "erofs
 /// What the guest itself takes, in mebibytes, and the least that a machine has.
 const OVERHEAD: u64 = 128;
 const LEAST: u64 = 512;
+
+/// What QEMU takes beside the guest's memory, of which half is for code that it emulates, in mebibytes.
+const OVERHEAD_OF_QEMU: u64 = 256;
+
+/// The largest weight that there is.
+const MOST_SHARES: u64 = 262_144;
 
 /// The most processors of a machine.
 const MOST_PROCESSORS: u64 = 64;
@@ -38,7 +46,7 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
     machine.arguments(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     machine.arguments(["-machine", "q35,usb=off,vmport=off,graphics=off"]);
     if is_emulated {
-        machine.arguments(["-accel", "tcg"]);
+        machine.arguments(["-accel", "tcg,tb-size=128"]);
     } else {
         machine.arguments(["-accel", "kvm", "-cpu", "host"]);
     }
@@ -67,7 +75,26 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
     if !is_emulated {
         jail.device("/dev/kvm");
     }
+    limit(&mut jail, pod);
     Ok(())
+}
+
+/// What apps are limited to each in the guest, the machine is limited to outside, whatever the guest does:
+/// where any app has a limit of memory, and where all have one of the processor.
+fn limit(jail: &mut Jail, pod: &Pod) {
+    let has = |app: &App, what: &str| app.limits.iter().any(|limit| limit.what == what);
+    let mut limit = |what: &str, value| {
+        jail.limit(&Limit { what: what.to_owned(), value });
+    };
+    if pod.apps.iter().any(|app| has(app, "memory")) {
+        limit("memory", (memory(pod) + OVERHEAD_OF_QEMU) << 20);
+    }
+    if pod.apps.iter().all(|app| has(app, "cpu")) {
+        limit("cpu", sum(pod, "cpu"));
+    }
+    if pod.apps.iter().all(|app| has(app, "cpu-shares")) {
+        limit("cpu-shares", sum(pod, "cpu-shares").min(MOST_SHARES));
+    }
 }
 
 /// The sum of the apps' limits and what the guest itself takes, in mebibytes.
