@@ -40,7 +40,6 @@ pub(crate) fn run() -> ExitCode {
     if let Err(failure) = begin() {
         crate::outside::say(&rkt_executor::failure::on_one_line(&failure));
     }
-    rustix::fs::sync();
     let _ = rustix::system::reboot(RebootCommand::PowerOff);
     ExitCode::FAILURE
 }
@@ -50,9 +49,14 @@ fn begin() -> Result<(), Failure> {
     roots::leave_the_first()?;
     let port = devices::open_port()?;
     let mut link = Link::new(port).map_err(failed("speak to the monitor"))?;
-    let launch = hear_launch(&mut link)?;
+    let (launch, early) = hear_launch(&mut link)?;
     match Guest::start(launch, &mut link) {
-        Ok(guest) => guest.carry(&mut link),
+        Ok(mut guest) => {
+            for (stream, frame) in early {
+                guest.hear_monitor(stream, &frame);
+            }
+            guest.carry(&mut link)
+        }
         Err(failure) => {
             link.send_message(CALL, &Event::Failed { app: None, failure });
             finish(&mut link)
@@ -60,19 +64,19 @@ fn begin() -> Result<(), Failure> {
     }
 }
 
-/// Waits for what is to be started.
-fn hear_launch(link: &mut Link) -> Result<Launch, Failure> {
-    let mut incoming = Incoming::default();
+/// Waits for what is to be started. What else is said meanwhile is for init, which is not there yet.
+fn hear_launch(link: &mut Link) -> Result<(Launch, Vec<(Stream, Frame)>), Failure> {
+    let (mut incoming, mut early) = (Incoming::default(), Vec::new());
     loop {
         link.flush().map_err(failed("greet the monitor"))?;
         wait(link)?;
         link.receive().map_err(failed("hear the monitor"))?;
         while let Some((stream, frame)) = link.next_frame().map_err(failed("hear the monitor"))? {
             if stream != launch_stream() {
-                continue;
-            }
-            if let Some(json) = incoming.take(stream, &frame, link).map_err(failed("take the launch"))? {
-                return serde_json::from_slice(&json).map_err(failed("understand what is to be started"));
+                early.push((stream, frame));
+            } else if let Some(json) = incoming.take(stream, &frame, link).map_err(failed("take the launch"))? {
+                let launch = serde_json::from_slice(&json).map_err(failed("understand what is to be started"))?;
+                return Ok((launch, early));
             }
         }
         if link.has_ended() {
@@ -180,8 +184,9 @@ impl Guest {
 }
 
 /// Says that nothing more comes, and waits until the monitor has heard it: what is on the line when the guest
-/// is turned off is lost.
+/// is turned off is lost. The monitor may end the machine then.
 fn finish(link: &mut Link) -> Result<(), Failure> {
+    rustix::fs::sync();
     link.send(Stream::new(CALL, Channel::Message), &Frame::End);
     while !link.has_ended() {
         link.flush().map_err(failed("speak to the monitor"))?;

@@ -10,10 +10,8 @@ use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Journal, Launch, Prepared, undo, undo_after_the_last};
-use rkt_monitor::frame::{Frame, Stream};
-use rkt_monitor::link::Link;
 use rkt_monitor::start::Arguments;
-use rkt_plan::{Channel, CheckedPlan, Inside, MainProgram};
+use rkt_plan::{Channel, Inside, MainProgram};
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::signal::Signals;
@@ -28,7 +26,7 @@ use self::guest::Guest;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
-use crate::between::{CALL, Event, Order, app_of};
+use crate::between::{CALL, Event, Order};
 use crate::idle::Idle;
 
 mod apps;
@@ -43,8 +41,9 @@ mod record;
 /// The largest launch that is read, in bytes.
 const LARGEST_LAUNCH: u64 = 64 * 1024 * 1024;
 
-/// One line for people, on standard error.
+/// One line for people, on standard error. Parts of it may be a guest's words, so it has no control characters.
 pub(crate) fn say(line: &str) {
+    let line: String = line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     // There is nowhere to say that this failed.
     let _ = rustix::io::write(rustix::stdio::stderr(), format!("run: {line}\n").as_bytes());
 }
@@ -133,7 +132,7 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     debug.step("make the pod's first process");
     // What is init's now is let go of: an end of a pipe that is held here would never end.
     drop((prepared, theirs));
-    let guest = meet_guest(launch, &plan, ours, &mut outputs)?;
+    let guest = Guest::meet(launch, &plan, ours, &mut outputs)?;
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     debug.step("write down who runs");
@@ -152,23 +151,6 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
         debug,
         idle: Idle::default(),
     })
-}
-
-/// The guest that the plan's program runs, where it runs one.
-fn meet_guest(
-    launch: &Launch,
-    plan: &CheckedPlan,
-    ours: OwnedFd,
-    outputs: &mut Outputs,
-) -> Result<Option<Guest>, Failure> {
-    let Some(Inside::Init { channel: Channel::Descriptor, speaks_within }) = plan.program.as_ref().map(|it| &it.inside)
-    else {
-        return Ok(None);
-    };
-    let link = Link::new(ours).map_err(failed("make a connection to a guest"))?;
-    let voices: Vec<usize> = plan.apps.iter().map(|app| outputs.add_frames(app.stdio)).collect();
-    let first = voices.first().copied().unwrap_or_default();
-    Guest::new(link, launch, *speaks_within, first).map(Some)
 }
 
 impl Monitor {
@@ -278,54 +260,9 @@ impl Monitor {
         }
     }
 
-    /// Hears what a guest says; all of it once its program has ended.
-    fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
-        loop {
-            let Some(guest) = &mut self.guest else { return Ok(()) };
-            guest.judge_silence()?;
-            guest.receive()?;
-            let mut heard = false;
-            while let Some((stream, frame)) = self.guest.as_mut().map_or(Ok(None), Guest::next_frame)? {
-                heard = true;
-                self.hear_guests_frame(stream, frame)?;
-            }
-            let has_ended = self.guest.as_ref().is_none_or(|guest| guest.link.has_ended());
-            if !all || (!heard && has_ended) {
-                return Ok(());
-            }
-        }
-    }
-
-    fn hear_guests_frame(&mut self, stream: Stream, frame: Frame) -> Result<(), Failure> {
-        let Some(guest) = &mut self.guest else { return Ok(()) };
-        if let Some(app) = app_of(stream.call) {
-            self.apps.name(app)?;
-            return self.outputs.take(guest.voices + app, stream.channel, frame);
-        }
-        if stream.call != CALL {
-            self.clients.hear_init(stream, &frame, &mut guest.link);
-            return Ok(());
-        }
-        programs::event(stream.call, &frame)?.map_or(Ok(()), |event| self.hear_event(event))
-    }
-
-    /// Hears of the program that runs a guest: of its start and its end, the rest is the guest's to say.
-    fn hear_machine(&mut self, event: Event) -> Result<(), Failure> {
-        match event {
-            Event::Made { pid, .. } => self.outputs.name(self.voices, "machine", pid),
-            Event::Up { .. } => {}
-            Event::Failed { failure, .. } => return Err(failure.within("program")),
-            Event::Exited { ended, .. } => {
-                if !self.guest.as_ref().is_some_and(Guest::has_finished) {
-                    say(&format!("the program that runs the guest has ended with {}", programs::describe(ended)));
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn hear_helpers(&mut self) -> Result<(), Failure> {
-        for heard in self.helpers.hear()? {
+        let is_over = self.guest.as_ref().is_some_and(Guest::has_finished);
+        for heard in self.helpers.hear(is_over)? {
             match heard {
                 Heard::Made { voice, name, pid } => self.outputs.name(voice, &name, pid),
                 Heard::Ended(ended) => {
@@ -366,7 +303,7 @@ impl Monitor {
                 }
             }
             Event::Failed { app: Some(app), failure } => {
-                let failure = failure.within(format!("app {}", self.apps.name(app)?));
+                let failure = failure.within(format!("app {}", self.apps.failed(app)?));
                 if !failure.is_of_program() {
                     return Err(failure);
                 }

@@ -1,6 +1,7 @@
 //! The guest that the plan's program runs, as the monitor knows it: by its serial line, which is in hostile
 //! hands from the first byte on.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
@@ -8,10 +9,12 @@ use rkt_executor::{Failure, Launch};
 use rkt_monitor::frame::{Channel, Frame, Stream};
 use rkt_monitor::link::Link;
 use rkt_monitor::parcel::Outgoing;
+use rkt_plan::{Channel as Way, CheckedPlan, Inside, MainProgram};
 use rkt_sys::poll::PollFd;
 
 use super::output::Outputs;
-use crate::between::{CALL, launch_stream, output_call};
+use super::{Monitor, programs, say};
+use crate::between::{CALL, Event, app_of, launch_stream, output_call};
 
 /// The connection to init in a guest.
 #[derive(Debug)]
@@ -27,8 +30,17 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// A guest that is being started, which has so many seconds to speak.
-    pub(super) fn new(link: Link, launch: &Launch, seconds: u32, voices: usize) -> Result<Self, Failure> {
+    /// The guest that the plan's program runs, where it runs one.
+    pub(super) fn meet(
+        launch: &Launch,
+        plan: &CheckedPlan,
+        ours: OwnedFd,
+        outputs: &mut Outputs,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(MainProgram { inside: Inside::Init { channel: Way::Descriptor, speaks_within }, .. }) = &plan.program
+        else {
+            return Ok(None);
+        };
         let mut theirs = launch.clone();
         // The host's paths are none of its business.
         theirs.places.roots.clear();
@@ -37,9 +49,15 @@ impl Guest {
         theirs.places.payload = None;
         theirs.places.empty = std::path::PathBuf::new();
         let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
-        let speaks_within = Duration::from_secs(seconds.into());
-        let launch = Outgoing::new(launch_stream(), json);
-        Ok(Self { link, launch, started: Instant::now(), speaks_within, voices, has_finished: false })
+        let voices: Vec<usize> = plan.apps.iter().map(|app| outputs.add_frames(app.stdio)).collect();
+        Ok(Some(Self {
+            link: Link::new(ours).map_err(failed("make a connection to a guest"))?,
+            launch: Outgoing::new(launch_stream(), json),
+            started: Instant::now(),
+            speaks_within: Duration::from_secs((*speaks_within).into()),
+            voices: voices.first().copied().unwrap_or_default(),
+            has_finished: false,
+        }))
     }
 
     /// Sends what can be sent: the launch once the guest has spoken, and credit for output that was handed on.
@@ -104,5 +122,59 @@ impl Guest {
     /// Adds what is waited for.
     pub(super) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         self.link.add_to(fds);
+    }
+}
+
+impl Monitor {
+    /// Hears what a guest says; all of it once its program has ended.
+    pub(super) fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
+        loop {
+            let Some(guest) = &mut self.guest else { return Ok(()) };
+            guest.judge_silence()?;
+            // Nothing is read while too much waits to be sent, and nobody takes that once the program has ended.
+            let _ = guest.link.flush();
+            guest.receive()?;
+            let mut heard = false;
+            while let Some((stream, frame)) = self.guest.as_mut().map_or(Ok(None), Guest::next_frame)? {
+                heard = true;
+                self.hear_guests_frame(stream, frame)?;
+            }
+            let Some(guest) = &self.guest else { return Ok(()) };
+            if guest.has_finished {
+                // Nothing is lost with the machine now, and it need not be believed that it ends by itself.
+                self.first.link.close();
+            }
+            if !all || (!heard && guest.link.has_ended()) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hear_guests_frame(&mut self, stream: Stream, frame: Frame) -> Result<(), Failure> {
+        let Some(guest) = &mut self.guest else { return Ok(()) };
+        if let Some(app) = app_of(stream.call) {
+            self.apps.name(app)?;
+            return self.outputs.take(guest.voices + app, stream.channel, frame);
+        }
+        if stream.call != CALL {
+            self.clients.hear_init(stream, &frame, &mut guest.link);
+            return Ok(());
+        }
+        programs::event(stream.call, &frame)?.map_or(Ok(()), |event| self.hear_event(event))
+    }
+
+    /// Hears of the program that runs a guest: of its start and its end, the rest is the guest's to say.
+    pub(super) fn hear_machine(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Made { pid, .. } => self.outputs.name(self.voices, "machine", pid),
+            Event::Up { .. } => {}
+            Event::Failed { failure, .. } => return Err(failure.within("program")),
+            Event::Exited { ended, .. } => {
+                if !self.guest.as_ref().is_some_and(Guest::has_finished) {
+                    say(&format!("the program that runs the guest has ended with {}", programs::describe(ended)));
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -175,8 +175,8 @@ impl Helpers {
         }
     }
 
-    /// Hears what they say, without waiting.
-    pub(super) fn hear(&mut self) -> Result<Vec<Heard>, Failure> {
+    /// Hears what they say, without waiting. Where the pod `is_over`, nobody wonders that they end.
+    pub(super) fn hear(&mut self, is_over: bool) -> Result<Vec<Heard>, Failure> {
         let mut heard = Vec::new();
         for helper in self.helpers.iter_mut().filter(|helper| !helper.has_ended) {
             let _ = helper.cell.link.flush();
@@ -186,6 +186,7 @@ impl Helpers {
                     Some(Event::Made { pid, .. }) => {
                         heard.push(Heard::Made { voice: helper.voice, name: helper.name.clone(), pid });
                     }
+                    Some(Event::Exited { .. }) if is_over => helper.has_ended = true,
                     Some(Event::Exited { ended, .. }) => {
                         helper.has_ended = true;
                         heard.push(Heard::Ended(ended));
@@ -197,7 +198,7 @@ impl Helpers {
                     Some(Event::Up { .. }) | None => {}
                 }
             }
-            if helper.cell.link.has_ended() && !helper.has_ended {
+            if helper.cell.link.has_ended() && !helper.has_ended && !is_over {
                 helper.has_ended = true;
                 heard.push(Heard::Ended(Ended::Signal(Signal::KILL.as_raw())));
                 say(&format!("helper {} was killed, and the pod with it", helper.name));
