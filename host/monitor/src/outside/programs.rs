@@ -150,7 +150,7 @@ impl Helpers {
             outputs.advance();
             let is_there = sign.as_mut().is_none_or(ready::Sign::is_there);
             if is_up && is_there {
-                return Ok(());
+                return sign.map_or(Ok(()), |sign| sign.hand_over());
             }
             if running.cell.link.has_ended() {
                 return Err(Failure::new("it ended before it was ready"));
