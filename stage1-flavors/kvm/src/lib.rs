@@ -4,13 +4,14 @@
 //! applies the same plans to apps as elsewhere, so that they are apart from each other too.
 
 mod machine;
+mod volumes;
 
 use rkt_sdk::{Cgroups, Facts, Plan, Pod, Problem};
 
 rkt_sdk::stage1!(plan, asks: [
-    "program:host:/usr/bin/qemu-system-x86_64", "channel", "unfiltered",
+    "program:host:/usr/bin/qemu-system-x86_64", "program:host:/usr/lib/qemu/virtiofsd", "channel", "unfiltered",
     "artifact:kernel", "artifact:initramfs", "artifact:root-image",
-    "bind:host:ro:/usr", "device:/dev/kvm",
+    "bind:host:ro:/usr", "bind:empty", "bind:volume", "device:/dev/kvm",
     "hostname", "root", "user", "link",
     "mount:proc", "mount:sysfs", "mount:tmpfs", "mount:devpts", "mount:mqueue", "mount:cgroup2",
     "device:/dev/null", "device:/dev/zero", "device:/dev/full",
@@ -23,31 +24,48 @@ rkt_sdk::stage1!(plan, asks: [
 ]);
 
 /// The requests that a plan of kvm shows.
-const HANDLED: [&str; 8] =
-    ["hostname", "user", "read-only-root", "limit", "capabilities", "seccomp", "no-new-privileges", "oom-score"];
+const HANDLED: [&str; 9] = [
+    "hostname",
+    "user",
+    "read-only-root",
+    "volume",
+    "limit",
+    "capabilities",
+    "seccomp",
+    "no-new-privileges",
+    "oom-score",
+];
 
 /// Plans a pod of any number of apps.
 ///
 /// # Errors
-/// There is no QEMU, an option is unknown, or an app has a volume: there is no way for one into a guest yet.
+/// A program is missing on the host, or an option is unknown.
 pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     pod.allow_settings(&["accel", "console"])?;
-    if !facts.has_program(machine::QEMU) {
-        return Err(Problem::new(format!("there is no {}", machine::QEMU)).hint("install qemu-system-x86"));
-    }
-    if let Some(app) = pod.apps.iter().find(|app| !app.volumes.is_empty()) {
-        return Err(Problem::new(format!("app {} has a volume, and kvm has no volumes yet", app.name))
-            .hint("use another flavor for it, such as container"));
+    let volumes = volumes::of(pod);
+    need(facts, machine::QEMU, "qemu-system-x86")?;
+    if !volumes.is_empty() {
+        need(facts, volumes::SERVER, "qemu-system-common")?;
     }
     let mut plan = Plan::new();
     plan.hostname(&pod.hostname);
     plan.note("the network is the guest's own and has a loopback interface only");
     plan.note("what is planned for apps is done in the guest; the machine as a whole is limited outside");
     plan.waive_all_but(pod, &HANDLED);
-    machine::plan(&mut plan, pod)?;
+    if !volumes.is_empty() {
+        volumes::serve(&mut plan, &volumes);
+    }
+    machine::plan(&mut plan, pod, !volumes.is_empty())?;
     for app in &pod.apps {
         // A guest's control groups are of version 2, whatever the host's are.
         plan.app(&app.name).service(app, Cgroups::Unified);
     }
     Ok(plan)
+}
+
+fn need(facts: &dyn Facts, program: &str, package: &str) -> Result<(), Problem> {
+    if facts.has_program(program) {
+        return Ok(());
+    }
+    Err(Problem::new(format!("there is no {program}")).hint(format!("install {package}")))
 }

@@ -3,8 +3,11 @@
 //! No name that an image or a user chose is in an argument: disks are named by the numbers of apps.
 
 use rkt_sdk::{
-    Access, App, Jail, Limit, Piece, Plan, Pod, Problem, Reach, channel, host, initramfs, kernel, root_image,
+    Access, App, Jail, Limit, Piece, Plan, Pod, Problem, Program, Reach, channel, empty, host, initramfs, kernel,
+    root_image,
 };
+
+use crate::volumes;
 
 /// The program.
 pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -29,7 +32,7 @@ const MOST_PROCESSORS: u64 = 64;
 const PATIENCE: u32 = 3;
 const PATIENCE_OF_EMULATION: u32 = 120;
 
-pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
+pub(crate) fn plan(plan: &mut Plan, pod: &Pod, has_volumes: bool) -> Result<(), Problem> {
     let is_emulated = match pod.setting("accel") {
         None | Some("kvm") => false,
         Some("tcg") => true,
@@ -53,30 +56,51 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod) -> Result<(), Problem> {
     machine.arguments(["-m".to_owned(), format!("{}M", memory(pod)), "-smp".to_owned(), processors(pod).to_string()]);
     machine.arguments(["-kernel", "/kernel", "-initrd", "/initramfs"]);
     machine.arguments(["-append", "quiet panic=-1 reboot=t console=ttyS0", "-serial", console]);
-    machine.arguments(["-device", "virtio-serial-pci", "-chardev"]);
-    machine.argument([Piece::from("socket,id=rkt,fd="), Piece::Descriptor(channel(), Access::ReadWrite)]);
-    machine.arguments(["-device", "virtserialport,chardev=rkt,name=rkt"]);
-    for number in 0..pod.apps.len() {
-        let disk = format!("if=none,id=root-{number},file=/root-{number},format=raw,readonly=on,cache=unsafe");
-        let device = format!("virtio-blk-pci,drive=root-{number},serial=root-{number}");
-        machine.arguments(["-drive".to_owned(), disk, "-device".to_owned(), device]);
-    }
+    plan_devices(&mut machine, pod, has_volumes);
     let mut jail = machine.jail();
-    jail.own_user().no_new_privileges();
-    jail.bind(host("/usr"), "/usr", Access::ReadOnly, Reach::Single);
-    jail.link("/lib", "usr/lib").link("/lib64", "usr/lib64");
-    jail.bind(kernel(), "/kernel", Access::ReadOnly, Reach::Single);
-    jail.bind(initramfs(&MODULES), "/initramfs", Access::ReadOnly, Reach::Single);
-    for (number, app) in pod.apps.iter().enumerate() {
-        jail.bind(root_image(&app.name), &format!("/root-{number}"), Access::ReadOnly, Reach::Single);
-    }
-    // QEMU looks there for the kinds of locks that files have.
-    jail.device("/dev/null");
+    plan_jail(&mut jail, pod, has_volumes);
     if !is_emulated {
         jail.device("/dev/kvm");
     }
     limit(&mut jail, pod);
     Ok(())
+}
+
+/// The way to init, a disk for each app, and the volumes.
+fn plan_devices(machine: &mut Program, pod: &Pod, has_volumes: bool) {
+    machine.arguments(["-device", "virtio-serial-pci", "-chardev"]);
+    machine.argument([Piece::from("socket,id=rkt,fd="), Piece::Descriptor(channel(), Access::ReadWrite)]);
+    machine.arguments(["-device", "virtserialport,chardev=rkt,name=rkt"]);
+    for number in 0..pod.apps.len() {
+        let disk = format!("if=none,id=root-{number},file=/root-{number},format=raw,readonly=on");
+        let device = format!("virtio-blk-pci,drive=root-{number},serial=root-{number}");
+        machine.arguments(["-drive".to_owned(), disk, "-device".to_owned(), device]);
+    }
+    if has_volumes {
+        // The server reads and writes the guest's memory.
+        let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", memory(pod));
+        machine.arguments(["-object".to_owned(), memory, "-machine".to_owned(), "memory-backend=memory".to_owned()]);
+        let device = format!("vhost-user-fs-pci,chardev={0},tag={0}", volumes::TAG);
+        let way = format!("socket,id={},path={}", volumes::TAG, volumes::SOCKET);
+        machine.arguments(["-chardev".to_owned(), way, "-device".to_owned(), device]);
+    }
+}
+
+fn plan_jail(jail: &mut Jail, pod: &Pod, has_volumes: bool) {
+    jail.own_user().no_new_privileges();
+    jail.bind(host("/usr"), "/usr", Access::ReadOnly, Reach::Single);
+    jail.link("/lib", "usr/lib").link("/lib64", "usr/lib64");
+    jail.bind(kernel(), "/kernel", Access::ReadOnly, Reach::Single);
+    let modules: Vec<&str> = MODULES.into_iter().chain(has_volumes.then_some("virtiofs")).collect();
+    jail.bind(initramfs(&modules), "/initramfs", Access::ReadOnly, Reach::Single);
+    for (number, app) in pod.apps.iter().enumerate() {
+        jail.bind(root_image(&app.name), &format!("/root-{number}"), Access::ReadOnly, Reach::Single);
+    }
+    if has_volumes {
+        jail.bind(empty(volumes::TAG), volumes::MEETING, Access::ReadOnly, Reach::Single);
+    }
+    // QEMU looks there for the kinds of locks that files have.
+    jail.device("/dev/null");
 }
 
 /// What apps are limited to each in the guest, the machine is limited to outside, whatever the guest does:
