@@ -29,8 +29,8 @@ pub fn kernel() -> PathBuf {
 /// Its configuration cannot be written.
 pub fn rkt() -> Rkt {
     let rkt = Rkt::new();
-    let text = format!("kernel = {:?}\n", kernel());
-    fs::write(rkt.home().join("user/stage1.toml"), text).expect("the directory is ours");
+    let kernel = kernel().into_os_string().into_string().expect("the workspace has a name that is text");
+    fs::write(rkt.home().join("user/stage1.toml"), format!("kernel = {kernel:?}\n")).expect("the directory is ours");
     rkt
 }
 

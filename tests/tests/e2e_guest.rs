@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
 use rkt_tests::guest::{EMULATED, rkt, turn};
@@ -110,6 +111,43 @@ fn it_is_listed_entered_and_stopped() {
     let status = rkt.run(["status", &rkt.pods()[0]]).succeeds().stdout;
     assert!(status.contains("state=exited") && status.contains("app-one=3\napp-two=0"), "{status}");
     rkt.collect();
+}
+
+#[test]
+fn volumes_are_those_of_the_host_and_are_had_as_elsewhere() {
+    let _turn = turn();
+    let rkt = rkt();
+    let shared = rkt.home().join("a name; with=all $(sorts)");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("file"), "from the host\n").unwrap();
+    fs::write(shared.join("one"), "one\n").unwrap();
+    let write = "cat /a/b/file /etc/one; echo x > /etc/one || echo kept; echo x > /c/new || echo kept too
+        echo theirs > /a/b/new; chown 1000:1001 /a/b/new; chmod 640 /a/b/new; ln -s /etc/passwd /a/b/link
+        mknod /a/b/null c 1 3 && echo > /a/b/null || echo no device
+        touch /e/empty && ls /e";
+    let image = rkt.image("volumes", &images::busybox("volumes").exec(["/bin/sh", "-c", write]));
+    let path = shared.to_str().unwrap();
+    let source = format!("--volume=v,kind=host,source={path}");
+    let again = format!("--volume=again,kind=host,source={path},readOnly=true");
+    let one = format!("--volume=w,kind=host,source={path}/one,readOnly=true");
+    let volumes = [source.as_str(), &again, &one, "--volume=e,kind=empty,mode=1777"];
+    let mounts = ["v,target=/a/b", "again,target=/c", "w,target=/etc/one", "e,target=/e"]
+        .map(|mount| format!("--mount=volume={mount}"));
+    let words: Vec<&str> =
+        volumes.into_iter().chain([image.as_str()]).chain(mounts.iter().map(String::as_str)).collect();
+    let expected = ["from the host", "one", "kept", "kept too", "no device", "empty"];
+    for flavor in [&EMULATED[..], &["--stage1=container"]] {
+        let output = rkt.run(["run"].iter().chain(flavor).chain(&words)).succeeds();
+        assert_eq!(output.lines_of("volumes"), expected, "{output}");
+        let new = fs::metadata(shared.join("new")).unwrap();
+        assert_eq!((new.uid(), new.gid(), new.mode() & 0o7777), (1000, 1001, 0o640));
+        assert_eq!(fs::read_to_string(shared.join("new")).unwrap(), "theirs\n");
+        assert_eq!(fs::read_link(shared.join("link")).unwrap().to_str(), Some("/etc/passwd"));
+        for name in ["new", "link", "null"] {
+            let _ = fs::remove_file(shared.join(name));
+        }
+        rkt.collect();
+    }
 }
 
 #[test]

@@ -45,9 +45,8 @@ fn download(folder: &Path) -> Result<PathBuf, Failure> {
     let newest = told.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
     let newest = newest.ok_or_else(|| Failure::new(format!("{PACKAGE} depends on no kernel: run `apt-get update`")))?;
     run(Command::new("apt-get").args(["download", "--quiet=2", &format!("linux-image-{newest}")]).current_dir(folder))?;
-    let downloaded = names_in(folder)?.into_iter().find(|name| name.ends_with(".deb"));
-    let downloaded = downloaded.ok_or_else(|| Failure::new(format!("apt-get downloaded nothing for {PACKAGE}")))?;
-    Ok(folder.join(downloaded))
+    let name = names_in(folder)?.pop();
+    name.map(|name| folder.join(name)).ok_or_else(|| Failure::new(format!("apt-get downloaded nothing for {PACKAGE}")))
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
