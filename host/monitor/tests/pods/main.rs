@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod enter;
+mod guests;
 mod hostile;
 mod isolated;
 mod life;
