@@ -44,7 +44,7 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod, has_volumes: bool) -> Result<(), 
         Some(other) => return Err(Problem::new(format!("console is {other:?}")).hint("it can be `yes` or `no`")),
     };
     let mut machine = plan.program(host(QEMU));
-    machine.speaks_within(if is_emulated { PATIENCE_OF_EMULATION } else { PATIENCE });
+    machine.speaks_within(if is_emulated { PATIENCE_OF_EMULATION } else { PATIENCE }, None);
     machine.arguments(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
     machine.arguments(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     machine.arguments(["-machine", "q35,usb=off,vmport=off,graphics=off"]);

@@ -23,6 +23,8 @@ pub(super) struct Guest {
     launch: Outgoing,
     started: Instant,
     speaks_within: Duration,
+    /// What the user could do where it does not.
+    hint: Option<String>,
     /// The number of the first app's output.
     pub(super) voices: usize,
     /// Whether it has said all that it has to say.
@@ -37,7 +39,8 @@ impl Guest {
         ours: OwnedFd,
         outputs: &mut Outputs,
     ) -> Result<Option<Self>, Failure> {
-        let Some(MainProgram { inside: Inside::Init { channel: Way::Descriptor, speaks_within }, .. }) = &plan.program
+        let Some(MainProgram { inside: Inside::Init { channel: Way::Descriptor, speaks_within, hint }, .. }) =
+            &plan.program
         else {
             return Ok(None);
         };
@@ -55,6 +58,7 @@ impl Guest {
             launch: Outgoing::new(launch_stream(), json),
             started: Instant::now(),
             speaks_within: Duration::from_secs((*speaks_within).into()),
+            hint: hint.clone(),
             voices: voices.first().copied().unwrap_or_default(),
             has_finished: false,
         }))
@@ -108,7 +112,8 @@ impl Guest {
         match self.time_left() {
             Some(Duration::ZERO) => {
                 let seconds = self.speaks_within.as_secs();
-                Err(Failure::new(format!("the guest did not speak within {seconds} s, and was killed")))
+                let hint = self.hint.as_deref().map_or(String::new(), |hint| format!(": {hint}"));
+                Err(Failure::new(format!("the guest did not speak within {seconds} s, and was killed{hint}")))
             }
             _ => Ok(()),
         }

@@ -46,7 +46,7 @@ fn peak(running: &Running) -> u64 {
 fn one_that_says_nothing_is_given_its_time_and_no_more() {
     let start = Instant::now();
     let finished = TestPod::guest("exec sleep 1000", b"", 1).run();
-    fails(&finished, "the guest did not speak within 1 s, and was killed");
+    fails(&finished, "the guest did not speak within 1 s, and was killed: ask another");
     assert!(start.elapsed() >= Duration::from_secs(1));
     // Half a greeting is none.
     let half = &encode(&[hello()])[..5];

@@ -146,7 +146,7 @@ impl TestPod {
         pod.start_program(&Role::Main, &["sh", "-c", script]);
         let pieces = vec![Piece::Descriptor { place: Place::Channel, access: Access::ReadWrite }];
         pod.program(&Role::Main, ProgramWord::Argument { pieces });
-        pod.program(&Role::Main, ProgramWord::SpeaksWithin { seconds });
+        pod.program(&Role::Main, ProgramWord::SpeaksWithin { seconds, hint: Some("ask another".to_owned()) });
         pod
     }
 
