@@ -24,6 +24,8 @@ const DEFAULTS: Defaults<'_> = Defaults {
 pub(crate) struct Flavor {
     found: Found,
     policy: Policy,
+    /// The data directory.
+    data: PathBuf,
 }
 
 impl Flavor {
@@ -37,7 +39,7 @@ impl Flavor {
             )));
         };
         let found = plugin::load(globals, meant(&policy, name))?;
-        Ok(Self { found, policy })
+        Ok(Self { found, policy, data: globals.dir.clone() })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
@@ -131,7 +133,7 @@ impl Started {
     /// Has a pod planned, and judges the plan.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
         let Self { flavor, planner, granted } = self;
-        let planned = planner.plan(pod, &HostFacts).map_err(of_planner)?;
+        let planned = planner.plan(pod, &HostFacts { data: &flavor.data }).map_err(of_planner)?;
         let proposal = Proposal {
             plugin: flavor.found.identity(),
             facts: planned.facts,
@@ -184,11 +186,14 @@ fn of_planner(error: rkt_planner::Error) -> Failure {
     }
 }
 
-struct HostFacts;
+/// What this host says, and what is noted of it in the data directory.
+struct HostFacts<'a> {
+    data: &'a Path,
+}
 
-impl Facts for HostFacts {
+impl Facts for HostFacts<'_> {
     fn fact(&self, name: &str) -> Option<String> {
-        rkt_pod::facts::fact(name)
+        rkt_pod::facts::fact(name, self.data)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod launch;
 pub mod order;
 pub mod process;
 pub mod ready;
+pub mod trial;
 
 mod journal;
 mod program;

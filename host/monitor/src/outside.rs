@@ -132,7 +132,7 @@ fn start(launch: &Launch, pod: &OwnedFd, control: UnixListener, mut debug: Debug
     debug.step("make the pod's first process");
     // What is init's now is let go of: an end of a pipe that is held here would never end.
     drop((prepared, theirs));
-    let guest = Guest::meet(launch, &plan, ours, &mut outputs)?;
+    let guest = Guest::meet(launch, &plan, pod, ours, &mut outputs)?;
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     debug.step("write down who runs");

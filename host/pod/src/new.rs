@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
 use rkt_executor::artifacts::{self, Workshop};
+use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::start::{Start, StartError};
 use rkt_sys::lock::Lock;
@@ -125,6 +126,7 @@ impl NewPod {
     ) -> Result<Start, NewPodError> {
         let uuid = self.uuid;
         let failed = |cause| NewPodError::Write { uuid, cause };
+        let trial = Trial { notes: self.pods.notes_about_devices(), devices: verdict.untried() };
         let Verdict { proposal, plan } = verdict;
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
@@ -138,6 +140,7 @@ impl NewPod {
             plugin: record.proposal.plugin.name,
             places,
             commands: pod.commands,
+            trial,
         };
         let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
         let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;

@@ -54,7 +54,7 @@ mod service;
 pub mod testing;
 mod text;
 
-pub use facts::{Cgroups, Facts, NoFacts};
+pub use facts::{Cgroups, Device, Facts, NoFacts};
 pub use plan::{
     Jail, Namespace, Place, Plan, Problem, Reach, Stdio, channel, empty, host, init, initramfs, kernel, payload,
     root_image, root_of, volume,

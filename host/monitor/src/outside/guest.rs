@@ -1,16 +1,21 @@
 //! The guest that the plan's program runs, as the monitor knows it: by its serial line, which is in hostile
 //! hands from the first byte on.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rkt_executor::failure::on_one_line;
 use rkt_executor::process::failed;
+use rkt_executor::trial::{Outcome, Trial};
 use rkt_executor::{Failure, Launch};
+use rkt_monitor::Ended;
 use rkt_monitor::frame::{Channel, Frame, Stream};
 use rkt_monitor::link::Link;
 use rkt_monitor::parcel::Outgoing;
 use rkt_plan::{Channel as Way, CheckedPlan, Inside, MainProgram};
 use rkt_sys::poll::PollFd;
+use rustix::process::Signal;
 
 use super::output::Outputs;
 use super::{Monitor, programs, say};
@@ -25,6 +30,10 @@ pub(super) struct Guest {
     speaks_within: Duration,
     /// What the user could do where it does not.
     hint: Option<String>,
+    /// What its first word, or that there is none, shows; none: it was noted.
+    trial: Option<Trial>,
+    /// The pod's directory.
+    pod: OwnedFd,
     /// The number of the first app's output.
     pub(super) voices: usize,
     /// Whether it has said all that it has to say.
@@ -36,6 +45,7 @@ impl Guest {
     pub(super) fn meet(
         launch: &Launch,
         plan: &CheckedPlan,
+        pod: &OwnedFd,
         ours: OwnedFd,
         outputs: &mut Outputs,
     ) -> Result<Option<Self>, Failure> {
@@ -50,7 +60,8 @@ impl Guest {
         theirs.places.volumes.clear();
         theirs.places.artifacts.clear();
         theirs.places.payload = None;
-        theirs.places.empty = std::path::PathBuf::new();
+        theirs.places.empty = PathBuf::new();
+        theirs.trial = Trial::default();
         let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
         let voices: Vec<usize> = plan.apps.iter().map(|app| outputs.add_frames(app.stdio)).collect();
         Ok(Some(Self {
@@ -59,6 +70,8 @@ impl Guest {
             started: Instant::now(),
             speaks_within: Duration::from_secs((*speaks_within).into()),
             hint: hint.clone(),
+            trial: Some(launch.trial.clone()),
+            pod: pod.try_clone().map_err(failed("hold the pod's directory"))?,
             voices: voices.first().copied().unwrap_or_default(),
             has_finished: false,
         }))
@@ -108,14 +121,35 @@ impl Guest {
     }
 
     /// Refuses to wait any longer for a guest that does not speak.
-    pub(super) fn judge_silence(&self) -> Result<(), Failure> {
-        match self.time_left() {
-            Some(Duration::ZERO) => {
-                let seconds = self.speaks_within.as_secs();
-                let hint = self.hint.as_deref().map_or(String::new(), |hint| format!(": {hint}"));
-                Err(Failure::new(format!("the guest did not speak within {seconds} s, and was killed{hint}")))
+    fn judge_silence(&mut self) -> Result<(), Failure> {
+        if self.time_left() != Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let seconds = self.speaks_within.as_secs();
+        Err(self.never_spoke(&format!("the guest did not speak within {seconds} s, and was killed"), true))
+    }
+
+    /// The failure that a guest has not spoken, `what` says why; where that `shows` that devices fail, it is noted.
+    fn never_spoke(&mut self, what: &str, shows: bool) -> Failure {
+        let devices = if shows { self.learn(Outcome::Fails) } else { Vec::new() };
+        let noted = match devices.as_slice() {
+            [] => String::new(),
+            devices => format!("; that {} does not work is noted for as long as this host runs", devices.join(", ")),
+        };
+        let hint = self.hint.as_deref().map_or(String::new(), |hint| format!(": {hint}"));
+        Failure::new(format!("{what}{noted}{hint}"))
+    }
+
+    /// Notes once what it shows of devices; which these are.
+    fn learn(&mut self, outcome: Outcome) -> Vec<String> {
+        let Some(trial) = self.trial.take() else { return Vec::new() };
+        match trial.end(outcome, self.pod.as_fd()) {
+            Ok(()) => trial.devices.iter().map(|device| device.as_str().to_owned()).collect(),
+            Err(failure) => {
+                // The pod runs as well without.
+                say(&on_one_line(&failure));
+                Vec::new()
             }
-            _ => Ok(()),
         }
     }
 
@@ -135,7 +169,6 @@ impl Monitor {
     pub(super) fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
         loop {
             let Some(guest) = &mut self.guest else { return Ok(()) };
-            guest.judge_silence()?;
             // Nothing is read while too much waits to be sent, and nobody takes that once the program has ended.
             let _ = guest.link.flush();
             guest.receive()?;
@@ -144,7 +177,11 @@ impl Monitor {
                 heard = true;
                 self.hear_guests_frame(stream, frame)?;
             }
-            let Some(guest) = &self.guest else { return Ok(()) };
+            let Some(guest) = &mut self.guest else { return Ok(()) };
+            if guest.link.was_greeted() {
+                guest.learn(Outcome::Works);
+            }
+            guest.judge_silence()?;
             if guest.has_finished {
                 // Nothing is lost with the machine now, and it need not be believed that it ends by itself.
                 self.first.link.close();
@@ -175,11 +212,25 @@ impl Monitor {
             Event::Up { .. } => {}
             Event::Failed { failure, .. } => return Err(failure.within("program")),
             Event::Exited { ended, .. } => {
-                if !self.guest.as_ref().is_some_and(Guest::has_finished) {
-                    say(&format!("the program that runs the guest has ended with {}", programs::describe(ended)));
+                // It may have spoken a moment ago.
+                self.hear_guest(false)?;
+                let was_asked = self.ending.has_begun();
+                let Some(guest) = &mut self.guest else { return Ok(()) };
+                let what = format!("the program that runs the guest has ended with {}", programs::describe(ended));
+                if !guest.link.was_greeted() && !was_asked {
+                    return Err(guest.never_spoke(&format!("{what} before the guest spoke"), is_fault(ended)));
+                }
+                if !guest.has_finished() {
+                    say(&what);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether a program was ended by what itself did, and not by anybody who ended it.
+fn is_fault(ended: Ended) -> bool {
+    let faults = [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV, Signal::SYS];
+    matches!(ended, Ended::Signal(number) if faults.iter().any(|fault| fault.as_raw() == number))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rkt_executor::trial::{Notes, Outcome, Trial};
 use rkt_monitor::frame::{Channel, Frame, LARGEST, Stream, VERSION, WINDOW};
 use rkt_monitor::{AppState, Ended};
 
@@ -51,6 +52,41 @@ fn one_that_says_nothing_is_given_its_time_and_no_more() {
     // Half a greeting is none.
     let half = &encode(&[hello()])[..5];
     fails(&TestPod::guest(SAY, half, 1).run(), "did not speak within 1 s");
+}
+
+#[test]
+fn its_first_word_or_that_there_is_none_is_noted_of_the_devices_that_are_on_trial() {
+    let device: rkt_plan::CleanPath = "/dev/full".parse().unwrap();
+    let run = |script: &str, bytes: &[u8], seconds| {
+        let mut pod = TestPod::guest(script, bytes, seconds);
+        // Pods and notes are in one data directory.
+        let notes = Notes::of(pod.path());
+        pod.launch.trial = Trial { notes: notes.clone(), devices: vec![device.clone()] };
+        let finished = pod.run();
+        (notes.about(&device), finished)
+    };
+    let noted = "; that /dev/full does not work is noted for as long as this host runs: ask another";
+    let (outcome, finished) = run(SAY, b"", 1);
+    assert_eq!(outcome, Some(Outcome::Fails));
+    fails(&finished, &format!("the guest did not speak within 1 s, and was killed{noted}"));
+    let (outcome, finished) = run("kill -ABRT $$", b"", 60);
+    assert_eq!(outcome, Some(Outcome::Fails));
+    fails(&finished, &format!("has ended with signal 6 before the guest spoke{noted}"));
+
+    let end = (Stream::new(0, Channel::Message), Frame::End);
+    let (outcome, finished) = run(SAY, &encode(&[hello(), end]), 60);
+    assert_eq!((outcome, finished.error.as_str()), (Some(Outcome::Works), ""));
+    // Also where it was the last.
+    let (outcome, finished) = run("cat /bin/bytes >&3; kill -SEGV $$", &encode(&[hello()]), 60);
+    assert_eq!(outcome, Some(Outcome::Works));
+    assert!(finished.error.contains("the program that runs the guest has ended with signal 11"), "{}", finished.error);
+
+    // That a program gives up, or is ended, says nothing of its devices.
+    for (script, how) in [("exit 1", "code 1"), ("kill -KILL $$", "signal 9")] {
+        let (outcome, finished) = run(script, b"", 60);
+        assert_eq!(outcome, None, "{script}");
+        fails(&finished, &format!("the program that runs the guest has ended with {how} before the guest spoke: ask"));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
@@ -440,6 +441,7 @@ fn launch(path: &Path) -> Launch {
             artifacts: Vec::new(),
         },
         commands: BTreeMap::new(),
+        trial: Trial::default(),
     }
 }
 
