@@ -1,5 +1,6 @@
 //! From a flavor's name to what policy says of it, its process, and its proposal for a pod.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rkt_plan::{Permissions, Refusal, Trust};
@@ -51,6 +52,11 @@ impl Flavor {
     /// Its name, by which policy knows it.
     pub(crate) fn name(&self) -> &str {
         self.found.plugin.name()
+    }
+
+    /// The options that its pods get, of which these are asked for.
+    pub(crate) fn options(&self, asked: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.policy.options(self.name(), asked)
     }
 
     /// Starts its process, which loads the plugin while other things are done.

@@ -25,13 +25,15 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
     }
     let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
     // Its process loads the plugin while images are looked up.
-    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?.start()?;
+    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?;
+    let options = flavor.options(run.pod.settings());
+    let flavor = flavor.start()?;
     let mut apps = Vec::new();
     for words in images {
         let image = resolve(context, &words.image)?;
         apps.push((AppImage::stored(&image)?, words.flags, words.arguments));
     }
-    let request = request::pod(&run.pod, &context.globals.insecure_options, everywhere, apps)?;
+    let request = request::pod(&run.pod, &context.globals.insecure_options, options, everywhere, apps)?;
 
     let new = context.pods().create()?;
     if let Some(file) = &run.uuid_file_save {
@@ -47,6 +49,7 @@ pub(super) fn run(context: &Context, run: &Run, images: Vec<ImageArguments>, eve
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict);
+    warn_of_devices(context, &verdict);
     new.make_artifacts(&verdict, &mut places, &monitor, kernel.as_deref())?;
     Err(new.start(pod, places, verdict, &monitor).into())
 }
@@ -90,5 +93,18 @@ pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict) {
             let plugin = &verdict.proposal().plugin.name;
             context.report.line(&format!("warning: {plugin} does not give {}: {}", waived.asked, cell(reason)));
         }
+    }
+}
+
+/// How a pod is run because of a device that does not work is not found out by its slowness.
+fn warn_of_devices(context: &Context, verdict: &Verdict) {
+    let plugin = &verdict.proposal().plugin.name;
+    for (device, answer, is_used) in verdict.doubtful() {
+        let what = match answer {
+            "absent" => format!("there is no {device}"),
+            _ => format!("{device} did not work when it was last used"),
+        };
+        let so = if is_used { "uses it again" } else { "does without it" };
+        context.report.line(&format!("warning: {what}, and {plugin} {so}"));
     }
 }
