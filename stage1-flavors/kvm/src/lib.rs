@@ -4,8 +4,10 @@
 //! applies the same plans to apps as elsewhere, so that they are apart from each other too.
 
 mod machine;
+mod processor;
 mod volumes;
 
+use processor::Processor;
 use rkt_sdk::{Cgroups, Facts, Plan, Pod, Problem};
 
 rkt_sdk::stage1!(plan, asks: [
@@ -55,7 +57,9 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     if !volumes.is_empty() {
         volumes::serve(&mut plan, &volumes);
     }
-    machine::plan(&mut plan, pod, !volumes.is_empty())?;
+    let processor = Processor::choose(pod, facts)?;
+    processor.note(&mut plan);
+    machine::plan(&mut plan, pod, processor, !volumes.is_empty())?;
     for app in &pod.apps {
         // A guest's control groups are of version 2, whatever the host's are.
         plan.app(&app.name).service(app, Cgroups::Unified);

@@ -7,6 +7,7 @@ use rkt_sdk::{
     root_image,
 };
 
+use crate::processor::Processor;
 use crate::volumes;
 
 /// The program.
@@ -28,40 +29,23 @@ const MOST_SHARES: u64 = 262_144;
 /// The most processors of a machine.
 const MOST_PROCESSORS: u64 = 64;
 
-/// How many seconds a guest has to speak: where the processor runs it, and where it is emulated.
-const PATIENCE: u32 = 3;
-const PATIENCE_OF_EMULATION: u32 = 120;
-
-pub(crate) fn plan(plan: &mut Plan, pod: &Pod, has_volumes: bool) -> Result<(), Problem> {
-    let is_emulated = match pod.setting("accel") {
-        None | Some("kvm") => false,
-        Some("tcg") => true,
-        Some(other) => return Err(Problem::new(format!("accel is {other:?}")).hint("it can be `kvm` or `tcg`")),
-    };
+pub(crate) fn plan(plan: &mut Plan, pod: &Pod, processor: Processor, has_volumes: bool) -> Result<(), Problem> {
     let console = match pod.setting("console") {
         None | Some("no") => "null",
         Some("yes") => "stdio",
         Some(other) => return Err(Problem::new(format!("console is {other:?}")).hint("it can be `yes` or `no`")),
     };
     let mut machine = plan.program(host(QEMU));
-    machine.speaks_within(if is_emulated { PATIENCE_OF_EMULATION } else { PATIENCE }, None);
+    processor.plan(&mut machine);
     machine.arguments(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
     machine.arguments(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     machine.arguments(["-machine", "q35,usb=off,vmport=off,graphics=off"]);
-    if is_emulated {
-        machine.arguments(["-accel", "tcg,tb-size=128"]);
-    } else {
-        machine.arguments(["-accel", "kvm", "-cpu", "host"]);
-    }
     machine.arguments(["-m".to_owned(), format!("{}M", memory(pod)), "-smp".to_owned(), processors(pod).to_string()]);
     machine.arguments(["-kernel", "/kernel", "-initrd", "/initramfs"]);
     machine.arguments(["-append", "quiet panic=-1 reboot=t console=ttyS0", "-serial", console]);
     plan_devices(&mut machine, pod, has_volumes);
     let mut jail = machine.jail();
     plan_jail(&mut jail, pod, has_volumes);
-    if !is_emulated {
-        jail.device("/dev/kvm");
-    }
     limit(&mut jail, pod);
     Ok(())
 }

@@ -7,6 +7,8 @@ use rkt_kvm::plan;
 use rkt_sdk::testing::{assert_plan, pods};
 use rkt_sdk::{Access, NoFacts, Pod, Problem, VolumeMount};
 
+const KVM: &str = "/dev/kvm";
+
 fn host() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([("program:/usr/bin/qemu-system-x86_64", "present"), ("program:/usr/lib/qemu/virtiofsd", "present")])
 }
@@ -80,6 +82,43 @@ fn the_machine_is_limited_to_what_its_apps_are_together() {
         assert!(both.contains(&line), "{line}: {both}");
     }
     assert!(both.contains("2176M"), "{both}");
+}
+
+#[test]
+fn kvm_is_used_where_it_may_work_and_emulation_where_it_was_asked_for() {
+    let with = |device: &'static str, accel: Option<&str>| {
+        let mut facts = host();
+        facts.insert("device:/dev/kvm", device);
+        let pod = accel.map_or_else(|| Pod::of_apps(&["hello"]), |accel| pods::with_option("accel", accel));
+        plan(&pod, &facts).map(|plan| plan.to_string())
+    };
+    let uses_kvm = |plan: &str| {
+        assert_eq!(plan.contains("argument kvm"), plan.contains("device /dev/kvm"), "{plan}");
+        plan.contains("argument kvm")
+    };
+    for accel in [None, Some("kvm"), Some("auto")] {
+        let plan = with("works", accel).unwrap();
+        assert!(uses_kvm(&plan) && plan.contains("speaks-within 60\n"), "{accel:?}: {plan}");
+        let plan = with("present", accel).unwrap();
+        assert!(uses_kvm(&plan) && plan.contains("speaks-within 3, or else: "), "{accel:?}: {plan}");
+        assert!(!plan.contains("emulated"), "{accel:?}: {plan}");
+    }
+    assert!(with("present", Some("kvm")).unwrap().contains("accel=tcg"));
+    assert!(with("present", Some("auto")).unwrap().contains("or else: the next run emulates"));
+
+    for device in ["works", "present", "fails", "absent"] {
+        let plan = with(device, Some("tcg")).unwrap();
+        assert!(!uses_kvm(&plan) && plan.contains("the processor is emulated: as is asked for"), "{device}: {plan}");
+    }
+    for (device, why) in [("fails", "a guest that used /dev/kvm did not speak"), ("absent", "there is no /dev/kvm")] {
+        let plan = with(device, Some("auto")).unwrap();
+        assert!(!uses_kvm(&plan) && plan.contains(&format!("emulated: {why}")), "{device}: {plan}");
+        let refused = with(device, None).unwrap_err();
+        let hint = refused.hint.unwrap();
+        assert!(refused.message.contains(KVM) && hint.contains("accel=tcg") && hint.contains("[options.kvm]"));
+    }
+    assert!(uses_kvm(&with("fails", Some("kvm")).unwrap()));
+    assert!(with("absent", Some("kvm")).is_err());
 }
 
 #[test]
