@@ -1,7 +1,8 @@
 //! The kernel of guests, and where its modules are.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -28,13 +29,22 @@ pub(super) struct Kernel {
 pub(super) fn find(named: Option<&Path>) -> Result<Kernel, Failure> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let file = named.map_or_else(|| Path::new("/boot").join(format!("vmlinuz-{release}")), Path::to_owned);
-    let version = version(&file).map_err(|cause| {
+    let version = may_be_read(&file).and_then(|()| version(&file)).map_err(|cause| {
         let hint = if named.is_some() { "" } else { "; another can be named as `kernel` in stage1.toml" };
         cause.within(format!("use the kernel {}{hint}", file.display()))
     })?;
     let top = file.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
     let modules = [top.join("lib/modules"), PathBuf::from("/lib/modules")].map(|directory| directory.join(&version));
     Ok(Kernel { file, modules: modules.into_iter().find(|directory| directory.is_dir()) })
+}
+
+/// Programs read it from their jails, in which they are nobody.
+fn may_be_read(file: &Path) -> Result<(), Failure> {
+    let mode = fs::metadata(file).map_err(Failure::of(|| "look at it"))?.permissions().mode();
+    if mode & 0o004 == 0 {
+        return Err(Failure::new(format!("not everybody may read it: `chmod a+r {}` changes that", file.display())));
+    }
+    Ok(())
 }
 
 /// The version of the kernel in a file.
