@@ -54,6 +54,7 @@ pub(crate) fn lint(tree: &Tree) -> Result<(), Failure> {
 pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     setup::for_tests()?;
     build::run_steps(tree)?;
+    kernel::for_tests(tree)?;
     let package = ["run", "--release", "--locked", "--package", "rkt-tests", "--bin", "rkt-bench", "--"];
     shell::run(tree.cargo().args(package).args(arguments))
 }
