@@ -154,6 +154,64 @@ fn volumes_are_those_of_the_host_and_are_had_as_elsewhere() {
 }
 
 #[test]
+fn what_runs_a_machine_and_what_serves_its_volumes_have_nothing_beside_that() {
+    let _turn = turn();
+    let rkt = rkt();
+    let image = rkt.probe("jailed", ["wait"]);
+    let pod = start(&rkt, &["--volume=v,kind=empty", &image, "--mount=volume=v,target=/v"]);
+    let named = |name: &str| {
+        let found: Vec<u32> = rkt.processes().into_iter().filter(|pid| process::name(*pid).starts_with(name)).collect();
+        assert!(!found.is_empty(), "{name}");
+        found
+    };
+    let status = |pid: u32, field: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t")).unwrap();
+        line.to_owned()
+    };
+    let below = |path: String| {
+        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.collect::<std::collections::BTreeSet<String>>()
+    };
+    for pid in named("qemu-system").into_iter().chain(named("virtiofsd")) {
+        assert_eq!((status(pid, "NoNewPrivs").as_str(), status(pid, "Seccomp").as_str()), ("1", "2"));
+        let own = process::namespaces(std::process::id());
+        assert!(process::namespaces(pid).iter().filter(|namespace| own.contains(namespace)).count() <= 1, "{pid}");
+        let devices = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
+        assert!(devices.lines().skip(2).all(|line| line.trim_start().starts_with("lo:")), "{devices}");
+    }
+    let machine = machine(&rkt);
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+        assert_eq!(status(machine, set), "0000000000000000", "{set}");
+    }
+    assert!(!status(machine, "Uid").split('\t').any(|uid| uid == "0"));
+    let seen = below(format!("/proc/{machine}/root"));
+    let expected = ["dev", "initramfs", "kernel", "lib", "lib64", "root-0", "run", "usr"].map(str::to_owned);
+    assert_eq!(seen, expected.into());
+    assert_eq!(below(format!("/proc/{machine}/root/dev")), ["null".to_owned()].into());
+    // The app's image is open once, and for reading.
+    let disks: Vec<String> = below(format!("/proc/{machine}/fd"))
+        .into_iter()
+        .filter(|fd| fs::read_link(format!("/proc/{machine}/fd/{fd}")).is_ok_and(|to| to.ends_with("root-0")))
+        .map(|fd| fs::read_to_string(format!("/proc/{machine}/fdinfo/{fd}")).unwrap())
+        .collect();
+    let is_for_reading = |info: &String| info.lines().any(|line| line.starts_with("flags:") && line.ends_with('0'));
+    assert!(disks.len() == 1 && disks.iter().all(is_for_reading), "{disks:?}");
+
+    for server in named("virtiofsd") {
+        // To set, read and search; never to trace, mount, load, kill or reach a network.
+        let few = u64::from_str_radix(&status(server, "CapBnd"), 16).unwrap();
+        assert!(few.count_ones() <= 10 && few & (1 << 21 | 1 << 19 | 1 << 12 | 1 << 16 | 1 << 5) == 0, "{few:x}");
+        let root = below(format!("/proc/{server}/root"));
+        let jail = ["lib", "lib64", "proc", "run", "usr", "var", "volumes"].map(str::to_owned).into();
+        assert!(root == jail || root == ["0".to_owned()].into(), "{root:?}");
+    }
+    pod.signal(Signal::TERM);
+    pod.wait();
+    rkt.collect();
+}
+
+#[test]
 fn a_pod_is_stopped_while_its_guest_starts() {
     let _turn = turn();
     let rkt = rkt();
