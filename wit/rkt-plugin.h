@@ -251,7 +251,7 @@ typedef struct rkt_host {
     void (*program_environment_of)(rkt_program *program, rkt_text app);
     rkt_jail *(*program_jail)(rkt_program *program);
     void (*program_unconfined)(rkt_program *program);
-    void (*program_speaks_within)(rkt_program *program, uint32_t seconds);
+    void (*program_speaks_within)(rkt_program *program, uint32_t seconds, rkt_text hint); /* or none */
     void (*program_ready_when)(rkt_program *program, rkt_text path);
     void (*jail_root)(rkt_jail *jail, rkt_access access);
     void (*jail_bind)(rkt_jail *jail, const rkt_place *source, rkt_text target, rkt_access access,

@@ -236,7 +236,7 @@ pub struct Host {
     pub program_environment_of: extern "C" fn(program: *mut Program, app: Text<'_>),
     pub program_jail: extern "C" fn(program: *mut Program) -> *mut Jail,
     pub program_unconfined: extern "C" fn(program: *mut Program),
-    pub program_speaks_within: extern "C" fn(program: *mut Program, seconds: u32),
+    pub program_speaks_within: extern "C" fn(program: *mut Program, seconds: u32, hint: Text<'_>),
     pub program_ready_when: extern "C" fn(program: *mut Program, path: Text<'_>),
     pub jail_root: extern "C" fn(jail: *mut Jail, access: Access),
     pub jail_bind: extern "C" fn(jail: *mut Jail, source: *const Place, target: Text<'_>, access: Access, reach: Reach),

@@ -88,11 +88,22 @@ impl Stage {
         self.directory.path().join(name).display().to_string()
     }
 
+    /// The directory of all that is the stage's.
+    pub(crate) fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The global options of rkt: a data directory of its own and the built-in configuration.
     pub(crate) fn options(&self) -> Vec<String> {
+        self.options_with(&self.home().join("none"))
+    }
+
+    /// The same with an operator's configuration.
+    fn options_with(&self, policy: &Path) -> Vec<String> {
         let none = self.path("none");
         let mut options = vec![format!("--dir={}", self.path("data")), "--insecure-options=image".to_owned()];
-        options.extend(["system", "local", "user"].map(|kind| format!("--{kind}-config={none}")));
+        options.extend(["system", "local"].map(|kind| format!("--{kind}-config={none}")));
+        options.push(format!("--user-config={}", policy.display()));
         options
     }
 
@@ -103,10 +114,18 @@ impl Stage {
 
     /// `rkt run` of the image with a flavor and more words.
     pub(crate) fn rkt(&self, flavor: &str, more: &[&str]) -> Vec<String> {
-        let mut words = vec![binary().display().to_string()];
-        words.extend(self.options());
-        words.extend(["run".to_owned(), format!("--stage1={flavor}"), self.image.clone()]);
+        let mut words = self.rkt_with(&self.home().join("none"), flavor, &[]);
         words.extend(more.iter().map(|word| (*word).to_owned()));
+        words
+    }
+
+    /// `rkt run` of the image with an operator's configuration, a flavor and options of the pod.
+    pub(crate) fn rkt_with(&self, policy: &Path, flavor: &str, options: &[&str]) -> Vec<String> {
+        let mut words = vec![binary().display().to_string()];
+        words.extend(self.options_with(policy));
+        words.extend(["run".to_owned(), format!("--stage1={flavor}")]);
+        words.extend(options.iter().map(|word| (*word).to_owned()));
+        words.push(self.image.clone());
         words
     }
 

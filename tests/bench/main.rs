@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "to report is what it is for")]
 
 mod contestants;
+mod guests;
 mod plugins;
 mod pods;
 mod report;
@@ -28,6 +29,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const USAGE: &str = "usage: rkt-bench [--rounds=N] [--json]";
 /// Enough for medians that stay, in about a minute.
 const ROUNDS: usize = 200;
+/// The most rounds of guests, each of which takes seconds.
+const ROUNDS_OF_GUESTS: usize = 7;
 /// What warms up caches and is not counted.
 const WARM_UP: usize = 5;
 
@@ -67,7 +70,9 @@ impl Options {
 
 fn bench(options: &Options) -> Result<()> {
     let stage = Stage::set()?;
-    let times = race(&stage.contestants(), options.rounds)?;
+    let mut times = race(&stage.contestants(), options.rounds, WARM_UP)?;
+    // Guests take seconds.
+    times.extend(race(&guests::contestants(&stage)?, options.rounds.min(ROUNDS_OF_GUESTS), 1)?);
     let report = Report {
         rounds: options.rounds,
         place: stage.place()?,
@@ -84,19 +89,19 @@ fn bench(options: &Options) -> Result<()> {
     stage.clear()
 }
 
-/// Runs all contestants in turn, round by round.
-fn race(contestants: &[Contestant], rounds: usize) -> Result<BTreeMap<&'static str, Times>> {
+/// Runs all contestants in turn, round by round, after rounds that are not counted.
+fn race(contestants: &[Contestant], rounds: usize, warm_up: usize) -> Result<BTreeMap<&'static str, Times>> {
     let mut host = Runner::start(Surroundings::Host)?;
     let mut unified = Runner::start(Surroundings::UnifiedControlGroups)?;
     let mut times: BTreeMap<&'static str, Times> = BTreeMap::new();
-    for round in 0..WARM_UP + rounds {
+    for round in 0..warm_up + rounds {
         for contestant in contestants {
             let runner = match contestant.surroundings {
                 Surroundings::Host => &mut host,
                 Surroundings::UnifiedControlGroups => &mut unified,
             };
             let run = runner.measure(&contestant.words).map_err(|error| format!("{}: {error}", contestant.name))?;
-            if round >= WARM_UP {
+            if round >= warm_up {
                 times.entry(contestant.name).or_default().add(&run);
             }
         }

@@ -7,6 +7,7 @@
 pub mod aci;
 pub mod apps;
 pub mod elf;
+pub mod guest;
 pub mod images;
 pub mod leftovers;
 pub mod process;

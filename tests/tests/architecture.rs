@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rkt-sdk", &[]),
     ("rkt-fly", &["rkt-sdk"]),
     ("rkt-container", &["rkt-sdk"]),
+    ("rkt-kvm", &["rkt-sdk"]),
 ];
 
 /// Files outside `host/sys` that may hold unsafe code, each for the reason that it states itself.

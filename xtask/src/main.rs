@@ -7,6 +7,7 @@
 mod build;
 mod demo;
 mod example;
+mod kernel;
 mod setup;
 mod shell;
 mod test;

@@ -10,12 +10,13 @@ const FOR_BUILDING: [&str; 2] = ["build-essential", "musl-tools"];
 
 /// The peers and tools of the tests: shells for images, other runtimes to be measured against, tracing,
 /// and virtual machines with what their disks are made by.
-const FOR_TESTS: [&str; 12] = [
+const FOR_TESTS: [&str; 13] = [
     "bubblewrap",
     "busybox-static",
     "cpio",
     "crun",
     "e2fsprogs",
+    "erofs-utils",
     "kmod",
     "mmdebstrap",
     "nftables",

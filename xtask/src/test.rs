@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::build;
 use crate::example;
+use crate::kernel;
 use crate::setup;
 use crate::shell::{self, Failure, step};
 use crate::tree::Tree;
@@ -19,6 +20,7 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
         shell::run(WasmToolchain::find(tree)?.cargo(tree).args(package))
     })?;
     example::run_steps(tree)?;
+    kernel::for_tests(tree)?;
     step("the flavors in native code, for the tests", || build::native_flavors(tree))?;
     lint(tree)?;
     let before = tree.target("leftovers-before.json");
@@ -54,6 +56,7 @@ pub(crate) fn lint(tree: &Tree) -> Result<(), Failure> {
 pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     setup::for_tests()?;
     build::run_steps(tree)?;
+    kernel::for_tests(tree)?;
     let package = ["run", "--release", "--locked", "--package", "rkt-tests", "--bin", "rkt-bench", "--"];
     shell::run(tree.cargo().args(package).args(arguments))
 }

@@ -38,7 +38,7 @@ pub(crate) enum Answer {
 /// Tries everything. `data` is where images and pods are kept.
 pub(crate) fn examine(data: &Path) -> Vec<Finding> {
     let mut findings = kernel::examine(data);
-    findings.extend(system::examine());
+    findings.extend(system::examine(data));
     findings
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let before = mounts();
-        let system = system::examine();
+        let system = system::examine(data.path());
         assert!(system.iter().all(|finding| matches!(finding.answer, Answer::No(_)) == finding.follows.is_some()));
         let overlay = kernel::overlay(data.path());
         assert!(matches!(overlay.answer, Answer::Yes(_)), "{overlay:?}");

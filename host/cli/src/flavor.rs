@@ -1,5 +1,6 @@
 //! From a flavor's name to what policy says of it, its process, and its proposal for a pod.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::ImageId;
@@ -35,6 +36,8 @@ pub(crate) struct Flavor {
     /// As records name it.
     identity: PluginIdentity,
     policy: Policy,
+    /// The data directory.
+    data: PathBuf,
 }
 
 impl Flavor {
@@ -48,7 +51,7 @@ impl Flavor {
             )));
         };
         let found = plugin::load(globals, meant(&policy, name))?;
-        Ok(Self { identity: found.identity(), found, policy })
+        Ok(Self { identity: found.identity(), found, policy, data: globals.dir.clone() })
     }
 
     /// The very flavor that planned a pod that runs, whatever has its name by now. What it may propose is what
@@ -57,7 +60,7 @@ impl Flavor {
         let identity = record.proposal.plugin.clone();
         let found = plugin::recorded(globals, &identity, NOBODY_ELSE_PLANS)?;
         let found = Found { image: plugin::recorded_image(globals, &identity), ..found };
-        Ok(Self { found, identity, policy: read_policy(globals)? })
+        Ok(Self { found, identity, policy: read_policy(globals)?, data: globals.dir.clone() })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
@@ -69,6 +72,11 @@ impl Flavor {
     /// Its name, by which policy knows it.
     pub(crate) fn name(&self) -> &str {
         self.found.plugin.name()
+    }
+
+    /// The options that its pods get, of which these are asked for.
+    pub(crate) fn options(&self, asked: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.policy.options(self.name(), asked)
     }
 
     /// Starts its process, which loads the plugin while other things are done, unless it was started `early`.
@@ -141,6 +149,11 @@ impl Started {
         self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 
+    /// The kernel that the operator names for guests.
+    pub(crate) fn kernel(&self) -> Option<PathBuf> {
+        self.flavor.policy.kernel().map(Path::to_owned)
+    }
+
     /// Has a pod planned, while other things are done.
     pub(crate) fn ask(self, pod: &rkt_plan::Pod) -> Result<Asked, Failure> {
         let Self { flavor, planner, granted } = self;
@@ -164,12 +177,13 @@ impl Asked {
 
     /// Answers what its plugin has asked by now.
     pub(crate) fn answer(&mut self) -> Result<(), Failure> {
-        self.plan.answer(&HostFacts).map_err(of_planner)
+        self.plan.answer(&HostFacts { data: &self.flavor.data }).map_err(of_planner)
     }
 
     /// Takes the plan, and judges it for the pod that it was asked for.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
-        self.judge(pod, &HostFacts, waivers)
+        let data = self.flavor.data.clone();
+        self.judge(pod, &HostFacts { data: &data }, waivers)
     }
 
     /// The same for what a pod is to become that runs as recorded: what was true of the host then is true.
@@ -179,7 +193,8 @@ impl Asked {
         pod: &rkt_plan::Pod,
         waivers: Waivers,
     ) -> Result<Verdict, Failure> {
-        self.judge(pod, &PinnedFacts(record), waivers)
+        let data = self.flavor.data.clone();
+        self.judge(pod, &PinnedFacts { record, host: HostFacts { data: &data } }, waivers)
     }
 
     fn judge(self, pod: &rkt_plan::Pod, facts: &dyn Facts, waivers: Waivers) -> Result<Verdict, Failure> {
@@ -239,11 +254,14 @@ fn of_planner(error: rkt_planner::Error) -> Failure {
     }
 }
 
-struct HostFacts;
+/// What this host says, and what is noted of it in the data directory.
+struct HostFacts<'a> {
+    data: &'a Path,
+}
 
-impl Facts for HostFacts {
+impl Facts for HostFacts<'_> {
     fn fact(&self, name: &str) -> Option<String> {
-        rkt_pod::facts::fact(name)
+        rkt_pod::facts::fact(name, self.data)
     }
 }
 
@@ -257,11 +275,14 @@ impl Facts for RecordedFacts<'_> {
 }
 
 /// What a plugin was told once, and of what it did not ask then what is so now.
-struct PinnedFacts<'a>(&'a Record);
+struct PinnedFacts<'a> {
+    record: &'a Record,
+    host: HostFacts<'a>,
+}
 
 impl Facts for PinnedFacts<'_> {
     fn fact(&self, name: &str) -> Option<String> {
-        self.0.proposal.facts.get(name).map_or_else(|| rkt_pod::facts::fact(name), Clone::clone)
+        self.record.proposal.facts.get(name).map_or_else(|| self.host.fact(name), Clone::clone)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From flags to what is asked for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::Path;
 
@@ -13,10 +14,11 @@ use crate::insecure::{Check, Insecure};
 use crate::report::{Failure, Said};
 use crate::{file, values};
 
-/// A pod of these images, as the flags say.
+/// A pod of these images, as the flags say, with these options of its flavor.
 pub(crate) fn pod(
     flags: &PodFlags,
     insecure: &Insecure,
+    settings: BTreeMap<String, String>,
     mounts: Vec<Mount>,
     apps: Vec<(AppImage, AppFlags, Vec<String>)>,
 ) -> Result<PodRequest, Failure> {
@@ -27,7 +29,7 @@ pub(crate) fn pod(
         mounts,
         environment: environment(flags)?,
         hostname: flags.hostname.clone(),
-        settings: flags.settings(),
+        settings,
     })
 }
 
@@ -111,7 +113,7 @@ fn environment(flags: &PodFlags) -> Result<PodEnvironment, Failure> {
 }
 
 fn repeated(variables: &[Variable]) -> Option<&str> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     variables.iter().map(Variable::name).find(|name| !seen.insert(*name))
 }
 

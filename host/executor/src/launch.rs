@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use rkt_plan::{Artifact, CheckedPlan, Permissions, Plan, Pod, Refusal, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::trial::Trial;
+
 /// All that it takes to start a pod.
 ///
 /// The plan is not believed: whoever enacts it checks it again, by [`Launch::check`].
@@ -29,6 +31,8 @@ pub struct Launch {
     pub places: Places,
     /// What each app runs, by the app's name.
     pub commands: BTreeMap<String, Command>,
+    /// What it will have shown of devices.
+    pub trial: Trial,
 }
 
 impl Launch {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod artifacts;
 pub mod failure;
 pub mod groups;
 pub mod launch;
@@ -13,6 +14,7 @@ pub mod order;
 pub mod places;
 pub mod process;
 pub mod ready;
+pub mod trial;
 
 mod hold;
 mod journal;

@@ -1,15 +1,16 @@
 //! The sign by which a helper is known to be ready: something that it makes in an empty place of its jail.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rkt_plan::{CleanPath, Jail, Mount, Source};
 use rkt_sys::root::Root;
-use rustix::fs::inotify;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, inotify};
 
 use crate::failure::Failure;
 use crate::launch::Launch;
+use crate::words::user;
 
 /// The sign, watched for from outside.
 #[derive(Debug)]
@@ -47,6 +48,26 @@ impl Sign {
         let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
         while reader.next().is_ok() {}
         self.directory.stat_nofollow(&self.name).is_ok()
+    }
+
+    /// Lets the pod's programs connect to it, where it is a socket: to connect is to write to it (unix(7)),
+    /// and what is made by root is nobody else's to write.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be given away.
+    pub fn hand_over(&self) -> Result<(), Failure> {
+        let failed = || "hand over the socket";
+        let there = self.directory.open_path_nofollow(&self.name).map_err(Failure::of(failed))?;
+        let stat = rustix::fs::fstat(&there).map_err(Failure::of(failed))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+            return Ok(());
+        }
+        let group = Some(Gid::from_raw(user::own_group()));
+        rustix::fs::chownat(&there, c"", None, group, AtFlags::EMPTY_PATH).map_err(Failure::of(failed))?;
+        // Through the descriptor: whatever is at the path by now, this is what was looked at.
+        let own = format!("/proc/self/fd/{}", there.as_raw_fd());
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o777) | Mode::RGRP | Mode::WGRP;
+        rustix::fs::chmod(own, mode).map_err(Failure::of(failed))
     }
 }
 

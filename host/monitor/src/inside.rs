@@ -30,7 +30,7 @@ use crate::idle::Idle;
 mod app;
 mod command;
 mod orders;
-mod source;
+pub(crate) mod source;
 
 /// Commands that may run in a pod at a time, beside its apps.
 const MOST_COMMANDS: usize = 64;

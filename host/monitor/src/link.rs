@@ -13,7 +13,7 @@ use crate::frame::{Channel, Decoder, Frame, FrameError, LARGEST, Stream, VERSION
 /// While more than this many bytes wait to be taken by the other end, nothing is read from it.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// A connected stream socket that speaks frames.
+/// A connected stream socket, or a serial line, that speaks frames.
 #[derive(Debug)]
 pub struct Link {
     socket: OwnedFd,
@@ -41,7 +41,7 @@ pub enum LinkError {
 }
 
 impl Link {
-    /// Takes over a connected socket, and greets. Calls on it do not block from now on.
+    /// Takes over a connected socket or a serial line, and greets. Calls on it do not block from now on.
     ///
     /// # Errors
     /// Where the socket cannot be set to not block.
@@ -70,7 +70,7 @@ impl Link {
     pub fn flush(&mut self) -> Result<(), LinkError> {
         let mut sent = 0;
         while sent < self.waiting.len() {
-            match rustix::net::send(&self.socket, &self.waiting[sent..], SendFlags::NOSIGNAL) {
+            match self.write(&self.waiting[sent..]) {
                 Ok(length) => sent += length,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -83,6 +83,14 @@ impl Link {
         }
         self.waiting.drain(..sent);
         Ok(())
+    }
+
+    /// Serial lines are no sockets, and nobody gets a signal for them.
+    fn write(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
+        match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+            Err(Errno::NOTSOCK) => rustix::io::write(&self.socket, bytes),
+            other => other,
+        }
     }
 
     /// Adds what is waited for: nothing once the other end is gone.
@@ -108,6 +116,11 @@ impl Link {
     /// Whether more may be put on the way: not while the other end leaves too much lying.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < MOST_WAITING
+    }
+
+    /// Whether the other end has said its version.
+    pub fn was_greeted(&self) -> bool {
+        self.greeted
     }
 
     /// Reads what is there, once.

@@ -1,4 +1,5 @@
-//! The static program: the monitor outside a pod, and, made by it, init inside.
+//! The static program: the monitor outside a pod, and, made by it, init inside; and the first process of a
+//! guest, which starts that init there.
 //!
 //! `rkt run` becomes it, so its pid, exit code and signals are the caller's. The only program of the
 //! pod's that has rights on the host while the pod runs is this one, and it takes no decision: what
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use rkt_monitor::start::Arguments;
 
 mod between;
+mod guest;
 mod idle;
 mod inside;
 mod outside;
@@ -25,6 +27,9 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {
+        if guest::is_here() {
+            return guest::run();
+        }
         outside::say("this program is started by rkt");
         return ExitCode::from(FAILURE);
     };

@@ -5,17 +5,18 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Hold, Launch, Prepared, undo, undo_after_the_last};
 use rkt_monitor::frame::{Frame, Stream};
 use rkt_monitor::start::Arguments;
+use rkt_plan::{Channel, Inside, MainProgram};
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
-use rkt_sys::process;
 use rkt_sys::signal::Signals;
+use rkt_sys::{process, socket};
 use rustix::process::Signal;
 
 use self::apps::Apps;
@@ -23,6 +24,7 @@ use self::change::Change;
 use self::clients::Clients;
 use self::debug::Debug;
 use self::ending::Ending;
+use self::guest::Guest;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
@@ -35,6 +37,7 @@ mod clients;
 mod debug;
 mod ending;
 mod errand;
+mod guest;
 mod notify;
 mod output;
 mod programs;
@@ -43,8 +46,9 @@ mod record;
 /// The largest launch that is read, in bytes.
 const LARGEST_LAUNCH: u64 = 64 * 1024 * 1024;
 
-/// One line for people, on standard error.
+/// One line for people, on standard error. Parts of it may be a guest's words, so it has no control characters.
 pub(crate) fn say(line: &str) {
+    let line: String = line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     // There is nowhere to say that this failed.
     let _ = rustix::io::write(rustix::stdio::stderr(), format!("run: {line}\n").as_bytes());
 }
@@ -66,6 +70,8 @@ struct Events {
 struct Monitor {
     /// The pod's first process, or that of the jail of the plan's program.
     first: Cell,
+    /// Where that runs a guest with an init of its own.
+    guest: Option<Guest>,
     entry: Entry,
     helpers: Helpers,
     signals: Signals,
@@ -132,21 +138,27 @@ fn start(
     let mut outputs = Outputs::new();
     let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut hold)?;
     debug.step("start helpers");
+    let (ours, theirs) = socket::pair().map_err(failed("make a connection to a guest"))?;
     let prepared = match &plan.program {
         None => Prepared::apps_of(launch, &plan, &mut hold)?,
-        Some(main) if plan.is_opaque() => programs::prepare(launch, &plan, &main.program, &mut hold)?,
-        Some(_) => return Err(Failure::new("this monitor starts no init by a program")),
+        Some(MainProgram { inside: Inside::Init { channel: Channel::Socket(_), .. }, .. }) => {
+            return Err(Failure::new("this monitor speaks to no init on a socket"));
+        }
+        Some(main) => programs::prepare(launch, &plan, &main.program, Some(theirs.as_fd()), &mut hold)?,
     };
+    drop(theirs);
     debug.step("prepare mounts and groups");
     let (voices, theirs) = outputs.add(&prepared)?;
     let first = Cell::start(prepared, pod, theirs)?;
     debug.step("make the pod's first process");
+    let guest = Guest::meet(launch, &plan, pod, ours, &mut outputs)?;
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     let pod = pod.try_clone().map_err(failed("hold the pod's directory"))?;
     debug.step("write down who runs");
     Ok(Monitor {
         first,
+        guest,
         entry: Entry::new(&plan),
         helpers,
         signals,
@@ -195,18 +207,22 @@ impl Monitor {
     fn serve_init(&mut self) -> Result<(), Failure> {
         loop {
             let _ = self.first.link.flush();
+            if let Some(guest) = &mut self.guest {
+                guest.send();
+            }
             let events = self.wait()?;
             if events.signals {
                 self.hear_signals();
             }
             self.hear_init(events.init_has_ended)?;
+            self.hear_guest(events.init_has_ended)?;
             self.hear_helpers()?;
-            self.outputs.advance(&mut self.first.link);
+            self.outputs.advance(self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link));
             if events.newcomers {
                 self.clients.accept();
             }
             let pod = clients::Pod {
-                init: &mut self.first.link,
+                init: self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link),
                 ending: &mut self.ending,
                 apps: &self.apps,
                 init_pid: self.first.init.pid,
@@ -230,6 +246,9 @@ impl Monitor {
             self.clients.newcomers(),
         ];
         self.first.link.add_to(&mut fds);
+        if let Some(guest) = &self.guest {
+            guest.add_to(&mut fds);
+        }
         self.helpers.add_to(&mut fds);
         self.outputs.add_to(&mut fds);
         self.clients.add_to(&mut fds);
@@ -237,7 +256,9 @@ impl Monitor {
         if let Some(change) = change {
             change.add_to(&mut fds);
         }
-        let left = self.ending.time_left().into_iter().chain(change.and_then(Change::time_left)).min();
+        let silence = self.guest.as_ref().and_then(Guest::time_left);
+        let changed = change.and_then(Change::time_left);
+        let left = self.ending.time_left().into_iter().chain(changed).chain(silence).min();
         self.idle.poll(&mut fds, left).map_err(failed("wait for events"))?;
         let happened = |index: usize| !fds[index].revents().is_empty();
         Ok(Events { init_has_ended: happened(0), signals: happened(1), newcomers: happened(2) })
@@ -278,13 +299,15 @@ impl Monitor {
         }
         match (programs::event(stream.call, &frame)?, &self.entry) {
             (None, _) => Ok(()),
+            (Some(event), Entry::Apps) if self.guest.is_some() => self.hear_machine(event),
             (Some(event), Entry::Apps) => self.hear_event(event),
             (Some(event), Entry::Opaque { .. }) => self.hear_program(event),
         }
     }
 
     fn hear_helpers(&mut self) -> Result<(), Failure> {
-        for heard in self.helpers.hear()? {
+        let is_over = self.guest.as_ref().is_some_and(Guest::has_finished);
+        for heard in self.helpers.hear(is_over)? {
             match heard {
                 Heard::Made { voice, name, pid } => self.outputs.name(voice, &name, pid),
                 Heard::Ended(ended) => {
@@ -315,7 +338,8 @@ impl Monitor {
         match event {
             Event::Made { app, pid } => {
                 self.apps.made(app, pid)?;
-                self.outputs.name(self.voices + app, self.apps.name(app)?, pid);
+                let voices = self.guest.as_ref().map_or(self.voices, |guest| guest.voices);
+                self.outputs.name(voices + app, self.apps.name(app)?, pid);
             }
             Event::Up { app } => {
                 self.debug.step(&format!("app {} is up", self.apps.name(app)?));
@@ -326,7 +350,7 @@ impl Monitor {
                 self.change_hears_up(app)?;
             }
             Event::Failed { app: Some(app), failure } => {
-                let failure = failure.within(format!("app {}", self.apps.name(app)?));
+                let failure = failure.within(format!("app {}", self.apps.failed(app)?));
                 if self.change_hears_failure(app, &failure)? {
                     return Ok(());
                 }
@@ -353,9 +377,10 @@ impl Monitor {
 
     fn carry_out_ending(&mut self) {
         if self.ending.is_to_ask() {
+            let inside = self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link);
             match self.entry.stop() {
-                Some(enter) => self.clients.run(&enter, &mut self.first.link),
-                None => self.first.link.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),
+                Some(enter) => self.clients.run(&enter, inside),
+                None => inside.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),
             }
         }
         if self.ending.is_to_kill() {

@@ -13,7 +13,7 @@ use crate::capability::CapabilitySet;
 use crate::path::CleanPath;
 use crate::permission::Namespace;
 use crate::pod::{Access, Credentials, LimitKind};
-use crate::program::{Helper, Inside, MainProgram, Template};
+use crate::program::{Handle, Helper, Inside, MainProgram, Template};
 use crate::seccomp::SeccompPolicy;
 
 /// What is done for a pod.
@@ -52,6 +52,27 @@ impl CheckedPlan {
         let programs =
             self.program.iter().map(|main| &main.program).chain(self.helpers.iter().map(|helper| &helper.program));
         self.apps.iter().chain(programs.map(|program| &program.jail)).any(|jail| !jail.limits.is_empty())
+    }
+
+    /// What has to be made or found for the plan's programs, each once.
+    pub fn artifacts(&self) -> BTreeSet<Artifact> {
+        let programs = self.program.iter().map(|main| &main.program).chain(self.helpers.iter().map(|it| &it.program));
+        let sources = programs.flat_map(|program| {
+            let opened = program.descriptors().into_iter().filter_map(|handle| match handle {
+                Handle::Open { source, .. } => Some(source),
+                Handle::Channel => None,
+            });
+            let bound = program.jail.mounts.iter().filter_map(|mount| match mount {
+                Mount::Bind { source, .. } => Some(source),
+                Mount::FileSystem { .. } => None,
+            });
+            opened.chain(bound)
+        });
+        let artifacts = sources.filter_map(|source| match source {
+            Source::Artifact(artifact) => Some(artifact.clone()),
+            _ => None,
+        });
+        artifacts.collect()
     }
 
     /// Namespaces that are made for the pod.

@@ -142,6 +142,8 @@ pub enum Inside {
         channel: Channel,
         /// How long it has to speak, in seconds from the program's start.
         speaks_within: u32,
+        /// What the user could do where it does not, in the plugin's words.
+        hint: Option<String>,
     },
 }
 

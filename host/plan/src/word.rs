@@ -127,6 +127,8 @@ pub enum ProgramWord {
     SpeaksWithin {
         /// How long it has.
         seconds: u32,
+        /// What the user could do where it does not.
+        hint: Option<String>,
     },
     /// It is ready when something is there.
     ReadyWhen {

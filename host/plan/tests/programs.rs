@@ -116,7 +116,7 @@ fn a_channel_makes_the_inside_rkts_init() {
     };
     let allowed = ["channel", "root", "user", "bind:volume"];
     let by_descriptor = words(vec![jail(&Role::Main, JailWord::OwnUser), channel()]);
-    let expected = Inside::Init { channel: Channel::Descriptor, speaks_within: 60 };
+    let expected = Inside::Init { channel: Channel::Descriptor, speaks_within: 60, hint: None };
     assert_eq!(inside(&by_descriptor, &allowed), expected);
     assert!(judge(&by_descriptor, &allowed[1..]).unwrap_err().to_string().contains("permission `channel`"));
 
@@ -125,9 +125,13 @@ fn a_channel_makes_the_inside_rkts_init() {
     let by_socket = words(vec![
         main(ProgramWord::Unconfined),
         jail(&Role::Main, socket.clone()),
-        main(ProgramWord::SpeaksWithin { seconds: 3 }),
+        main(ProgramWord::SpeaksWithin { seconds: 3, hint: Some("wait".into()) }),
     ]);
-    let expected = Inside::Init { channel: Channel::Socket("/rkt/channel".parse().unwrap()), speaks_within: 3 };
+    let expected = Inside::Init {
+        channel: Channel::Socket("/rkt/channel".parse().unwrap()),
+        speaks_within: 3,
+        hint: Some("wait".into()),
+    };
     assert_eq!(inside(&by_socket, &more), expected);
 
     for (plan, said) in [
@@ -141,7 +145,9 @@ fn a_channel_makes_the_inside_rkts_init() {
         let refusal = judge(&plan, &more).unwrap_err().to_string();
         assert!(refusal.contains(said), "{refusal}");
     }
-    assert!(refused(&opaque([main(ProgramWord::SpeaksWithin { seconds: 3 })]), &[]).contains("time to speak"));
+    assert!(
+        refused(&opaque([main(ProgramWord::SpeaksWithin { seconds: 3, hint: None })]), &[]).contains("time to speak")
+    );
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn compile(name: &str, component: &[u8], compiler: &Path) -> Result<Vec<u8>, Ins
     let input = memfd::sealed("rkt-component", component).map_err(|error| start(error.into()))?;
     let (socket, theirs) = sockets().map_err(start)?;
     let mut process = Process::start(compiler, input.as_fd(), theirs.as_fd()).map_err(start)?;
-    // Held here, the other end would never end.
+    // Else its end would not be heard.
     drop(theirs);
     let mut output = Vec::new();
     let read = Until { socket: &socket, deadline }.take(MAX_ARTIFACT).read_to_end(&mut output);

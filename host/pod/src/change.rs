@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use rkt_appc::{AcName, PodManifest, Volume};
+use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places};
 use rkt_monitor::ControlError;
 use rkt_monitor::message::{STAGED, STAGED_FILES};
@@ -127,6 +128,7 @@ impl Edit<'_> {
                 plugin: record.proposal.plugin.name,
                 places,
                 commands: pod.commands,
+                trial: Trial::default(),
             };
             let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
             let running = |cause| ChangeError::Running(RunningError::Monitor { uuid, cause });

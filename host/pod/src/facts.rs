@@ -1,21 +1,29 @@
 //! What plugins may ask about the host. The contract lists the questions (`wit/facts.wit`).
 
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
+use rkt_executor::trial::{Notes, Outcome};
 use rkt_plan::CleanPath;
 use rkt_sys::cgroup::Layout;
 use rustix::fs::{Access, access};
 
 use crate::resolve::host_architecture;
 
-/// The answer to one question about this host; none where the question is not known.
-pub fn fact(name: &str) -> Option<String> {
+/// The answer to one question about this host; none where the question is not known. `data` is the data
+/// directory, where notes about devices are.
+pub fn fact(name: &str, data: &Path) -> Option<String> {
     match name {
         "kernel" => Some(rustix::system::uname().release().to_string_lossy().into_owned()),
         "architecture" => Some(host_architecture().to_owned()),
         "cgroups" => Some(cgroups().to_owned()),
         "machined" => Some(if Path::new(MACHINED).exists() { "running" } else { "absent" }.to_owned()),
-        _ => name.strip_prefix("program:").and_then(program).map(str::to_owned),
+        _ => match name.split_once(':')? {
+            ("program", path) => program(path).map(str::to_owned),
+            ("device", path) => device(path, data).map(str::to_owned),
+            _ => None,
+        },
     }
 }
 
@@ -27,6 +35,20 @@ fn program(path: &str) -> Option<&'static str> {
     let path = path.parse::<CleanPath>().ok()?;
     let is_there = Path::new(path.as_str()).is_file() && access(path.as_str(), Access::EXEC_OK).is_ok();
     Some(if is_there { "present" } else { "absent" })
+}
+
+/// What is known of the device at an absolute path.
+fn device(path: &str, data: &Path) -> Option<&'static str> {
+    let path = path.parse::<CleanPath>().ok()?;
+    let is_device = |kind: FileType| kind.is_char_device() || kind.is_block_device();
+    if !std::fs::symlink_metadata(path.as_str()).is_ok_and(|file| is_device(file.file_type())) {
+        return Some("absent");
+    }
+    Some(match Notes::of(data).about(&path) {
+        None => "present",
+        Some(Outcome::Works) => "works",
+        Some(Outcome::Fails) => "fails",
+    })
 }
 
 /// `v2` only where no controller is anywhere else: a plan for version 2 would find nothing in a mixture.
@@ -41,10 +63,17 @@ fn cgroups() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
+    use rkt_executor::trial::Trial;
+
     use super::*;
 
     #[test]
     fn the_questions_of_the_contract_are_answered_and_no_others() {
+        let data = tempfile::tempdir().unwrap();
+        let pod = std::fs::File::open(data.path()).unwrap();
+        let fact = |name: &str| fact(name, data.path());
         assert!(fact("kernel").unwrap().starts_with(|c: char| c.is_ascii_digit()));
         assert_eq!(fact("architecture").as_deref(), Some(host_architecture()));
         assert!(["v1", "v2", "none"].contains(&fact("cgroups").unwrap().as_str()));
@@ -53,7 +82,15 @@ mod tests {
             assert_eq!(fact(absent).as_deref(), Some("absent"), "{absent}");
         }
         assert!(["running", "absent"].contains(&fact("machined").unwrap().as_str()));
-        for unknown in ["hostname", "program:", "program:sh", "program:/bin/../bin/sh"] {
+        for (device, answer) in [("/dev/null", "present"), ("/dev/none", "absent"), ("/dev", "absent")] {
+            assert_eq!(fact(&format!("device:{device}")).as_deref(), Some(answer), "{device}");
+        }
+        for (outcome, answer) in [(Outcome::Fails, "fails"), (Outcome::Works, "works")] {
+            let devices = vec!["/dev/full".parse().unwrap()];
+            Trial { notes: Notes::of(data.path()), devices }.end(outcome, pod.as_fd()).unwrap();
+            assert_eq!(fact("device:/dev/full").as_deref(), Some(answer));
+        }
+        for unknown in ["hostname", "device:null", "program:", "program:sh", "program:/bin/../bin/sh"] {
             assert_eq!(fact(unknown), None, "{unknown}");
         }
     }

@@ -7,9 +7,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, Volume};
+use rkt_executor::artifacts::{self, Workshop};
+use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places};
 use rkt_monitor::start::{Start, StartError};
 use rkt_sys::lock::Lock;
@@ -111,6 +113,25 @@ impl NewPod {
         })
     }
 
+    /// Makes or finds what the plan's programs need, and notes in `places` where it is. `kernel` is what the
+    /// operator names for guests; none: the host's own.
+    ///
+    /// # Errors
+    /// Where something is missing or cannot be made.
+    pub fn make_artifacts(
+        &self,
+        verdict: &Verdict,
+        places: &mut Places,
+        monitor: &Monitor,
+        kernel: Option<&Path>,
+    ) -> Result<(), NewPodError> {
+        let pod = self.pods.path(self.uuid, self.stage);
+        let workshop = Workshop { init: &monitor.program, kernel, pod: &pod, home: &self.home() };
+        let made = artifacts::make(&verdict.plan, places, &workshop);
+        places.artifacts = made.map_err(|cause| NewPodError::Artifact { uuid: self.uuid, cause })?;
+        Ok(())
+    }
+
     /// Starts the pod: this process becomes the static program. Returns only to say why not, and
     /// then nothing of the pod is left.
     pub fn start(mut self, pod: ResolvedPod, written: Written, verdict: Verdict, monitor: &Monitor) -> NewPodError {
@@ -130,6 +151,7 @@ impl NewPod {
     ) -> Result<Start, NewPodError> {
         let uuid = self.uuid;
         let failed = |cause| NewPodError::Write { uuid, cause };
+        let trial = Trial { notes: self.pods.notes_about_devices(), devices: verdict.untried() };
         let Verdict { proposal, plan } = verdict;
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
@@ -141,6 +163,7 @@ impl NewPod {
             plugin: record.proposal.plugin.name,
             places: written.places,
             commands: pod.commands,
+            trial,
         };
         let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
         let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;
@@ -222,6 +245,15 @@ pub enum NewPodError {
         /// Why it cannot be used.
         #[source]
         cause: io::Error,
+    },
+    /// What its plan's programs need.
+    #[error("cannot make what pod \"{uuid}\" is run with")]
+    Artifact {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: rkt_executor::Failure,
     },
     /// What the static program is given.
     #[error("cannot start pod \"{uuid}\"")]

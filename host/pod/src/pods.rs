@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rkt_executor::trial::Notes;
 use rkt_sys::lock;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -27,17 +28,23 @@ pub struct Pods {
     /// `DATA/pods`.
     directory: PathBuf,
     records: Records,
+    notes: Notes,
 }
 
 impl Pods {
     /// The pods of this data directory; it need not exist yet.
     pub fn open(data: &Path) -> Self {
-        Self { directory: data.join("pods"), records: Records::open(data) }
+        Self { directory: data.join("pods"), records: Records::open(data), notes: Notes::of(data) }
     }
 
     /// What is remembered of those that were removed.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// What pods have shown of devices.
+    pub(crate) fn notes_about_devices(&self) -> Notes {
+        self.notes.clone()
     }
 
     /// A new pod, in preparation and locked; removed when it is dropped before it was started.

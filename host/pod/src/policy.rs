@@ -6,6 +6,10 @@
 //!
 //! ```toml
 //! default = "acme"
+//! kernel = "/boot/vmlinuz-6.1.0-cloud-amd64"
+//!
+//! [options.acme]
+//! colour = "blue"
 //!
 //! [aliases]
 //! "example.com/acme" = "acme"
@@ -56,6 +60,10 @@ struct GrantFile {
 #[serde(deny_unknown_fields)]
 struct Flavors {
     default: Option<String>,
+    kernel: Option<PathBuf>,
+    /// Values of options by their names, by the names of flavors.
+    #[serde(default)]
+    options: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
 }
@@ -82,6 +90,19 @@ impl Policy {
     /// The flavor of pods that name none.
     pub fn default_flavor(&self) -> Option<&str> {
         self.flavors.default.as_deref()
+    }
+
+    /// The kernel of guests; none: the host's own.
+    pub fn kernel(&self) -> Option<&Path> {
+        self.flavors.kernel.as_deref()
+    }
+
+    /// The options that pods of a flavor get: those that are asked for, and the others as the operator says.
+    pub fn options(&self, flavor: &str, mut asked: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        for (name, value) in self.flavors.options.get(flavor).into_iter().flatten() {
+            asked.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        asked
     }
 
     /// The flavor that is meant by a name: an alias's, or the name itself.
@@ -178,7 +199,11 @@ impl Policy {
     fn add_flavors(&mut self, text: &str, path: &Path) -> Result<(), PolicyError> {
         let flavors: Flavors =
             toml::from_str(text).map_err(|cause| PolicyError::Flavors { path: path.to_owned(), cause })?;
+        self.flavors.kernel = flavors.kernel.or(self.flavors.kernel.take());
         self.flavors.default = flavors.default.or(self.flavors.default.take());
+        for (flavor, options) in flavors.options {
+            self.flavors.options.entry(flavor).or_default().extend(options);
+        }
         self.flavors.aliases.extend(flavors.aliases);
         Ok(())
     }
@@ -299,6 +324,22 @@ mod tests {
         assert!(!policy.is_default_for("plain"));
         assert_eq!(policy.default_flavor(), Some("other"));
         assert_eq!((policy.flavor("old.aci"), policy.flavor("new"), policy.flavor("x")), ("plain", "other", "x"));
+    }
+
+    #[test]
+    fn an_option_is_what_is_asked_for_or_else_the_highest_files_that_says_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (low, high) = (home.path().join("low"), home.path().join("high"));
+        write(&low.join("stage1.toml"), "[options.plain]\na = '1'\nb = '1'\nc = '1'\n[options.other]\nd = '1'");
+        write(&high.join("stage1.toml"), "[options.plain]\nb = '2'\nc = '2'");
+        let policy = Policy::read(DEFAULTS, &[low, high], home.path()).unwrap();
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let asked = map(&[("c", "3"), ("e", "3")]);
+        let expected = map(&[("a", "1"), ("b", "2"), ("c", "3"), ("e", "3")]);
+        assert_eq!(policy.options("plain", asked.clone()), expected);
+        assert_eq!(policy.options("none", asked.clone()), asked);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a pod may be run as its flavor proposes.
 
-use rkt_plan::{Answer, Answered, CheckedPlan, Refusal};
+use rkt_plan::{Answer, Answered, CheckedPlan, CleanPath, Inside, Refusal};
 
 use crate::record::Proposal;
 
@@ -29,6 +29,32 @@ impl Verdict {
     /// What was proposed.
     pub fn proposal(&self) -> &Proposal {
         &self.proposal
+    }
+
+    /// The devices that the plugin asked about and was told not to count on, with the answer, and whether
+    /// the plan uses them all the same.
+    pub fn doubtful(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        let devices = self.proposal.facts.iter().filter_map(|(question, answer)| {
+            let answer = answer.as_deref().filter(|answer| ["absent", "fails"].contains(answer))?;
+            Some((question.strip_prefix("device:")?, answer))
+        });
+        devices.map(|(device, answer)| (device, answer, self.used().any(|used| used.as_str() == device)))
+    }
+
+    /// The devices that an init of which the host will hear is started with, where the plugin asked about them
+    /// and was not told that they work.
+    pub(crate) fn untried(&self) -> Vec<CleanPath> {
+        if self.plan.program.as_ref().is_none_or(|main| main.inside == Inside::Opaque) {
+            return Vec::new();
+        }
+        let answer = |device: &CleanPath| self.proposal.facts.get(&format!("device:{}", device.as_str()));
+        let is_untried = |device: &&CleanPath| answer(device).is_some_and(|it| it.as_deref() != Some("works"));
+        self.used().filter(is_untried).cloned().collect()
+    }
+
+    /// The devices of the plan's program.
+    fn used(&self) -> impl Iterator<Item = &CleanPath> {
+        self.plan.program.iter().flat_map(|main| &main.program.jail.devices)
     }
 
     /// The requests that are not met, with the reasons.

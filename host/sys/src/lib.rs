@@ -31,7 +31,7 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use error::{Error, Result};

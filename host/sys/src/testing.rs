@@ -1,5 +1,6 @@
 //! For tests that change namespaces, ids or limits: a process of their own to do it in.
 #![allow(unsafe_code, reason = "fork(2), with libc's handlers run")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Read as _, Write as _};
 use std::panic::AssertUnwindSafe;
@@ -8,7 +9,10 @@ use std::panic::AssertUnwindSafe;
 ///
 /// The test harness has threads, so this is `fork(3)` of libc, which leaves a usable allocator in the
 /// child; the child has one thread and may use `spawn`.
-pub(crate) fn in_child(body: impl FnOnce()) {
+///
+/// # Panics
+/// Where `body` does.
+pub fn in_child(body: impl FnOnce()) {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // SAFETY: libc's fork takes the allocator's locks around the call, and the child runs only
     // `body` and leaves by `_exit`.

@@ -25,10 +25,33 @@ impl dyn Facts + '_ {
         self.fact(&format!("program:{path}")).as_deref() == Some("present")
     }
 
+    /// What is known of the host's device at this absolute path.
+    pub fn device(&self, path: &str) -> Device {
+        match self.fact(&format!("device:{path}")).as_deref() {
+            Some("absent") => Device::Absent,
+            Some("works") => Device::Works,
+            Some("fails") => Device::Fails,
+            _ => Device::Untried,
+        }
+    }
+
     /// Whether systemd-machined can be asked.
     pub fn has_machined(&self) -> bool {
         self.fact("machined").as_deref() == Some("running")
     }
+}
+
+/// What a host knows of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// There is none.
+    Absent,
+    /// It may be there, and more is not known.
+    Untried,
+    /// An init that a program with it started has spoken.
+    Works,
+    /// Such an init was given its time and has not spoken, or the program crashed before.
+    Fails,
 }
 
 /// Layouts of control groups.

@@ -127,7 +127,7 @@ fn speak_of_program(planned: &Planned, builder: &plans::Plan) {
             ProgramWord::Environment { name, value } => program.environment(name, value),
             ProgramWord::EnvironmentOf(app) => program.environment_of(app),
             ProgramWord::Unconfined => program.unconfined(),
-            ProgramWord::SpeaksWithin(seconds) => program.speaks_within(*seconds),
+            ProgramWord::SpeaksWithin { seconds, hint } => program.speaks_within(*seconds, hint.as_deref()),
             ProgramWord::ReadyWhen(path) => program.ready_when(path),
         }
     }

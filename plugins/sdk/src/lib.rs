@@ -49,11 +49,12 @@ mod macros;
 mod plan;
 mod pod;
 mod program;
+mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod text;
 
-pub use facts::{Cgroups, Facts, NoFacts};
+pub use facts::{Cgroups, Device, Facts, NoFacts};
 pub use plan::{
     Jail, Namespace, Place, Plan, Problem, Reach, Stdio, channel, empty, host, init, initramfs, kernel, payload,
     root_image, root_of, volume,

@@ -28,7 +28,7 @@ pub(crate) enum ProgramWord {
     Environment { name: String, value: String },
     EnvironmentOf(String),
     Unconfined,
-    SpeaksWithin(u32),
+    SpeaksWithin { seconds: u32, hint: Option<String> },
     ReadyWhen(String),
 }
 
@@ -77,9 +77,9 @@ impl<'plan> Program<'plan> {
         self.say(ProgramWord::Unconfined)
     }
 
-    /// How many seconds the init that it starts has to speak.
-    pub fn speaks_within(&mut self, seconds: u32) -> &mut Self {
-        self.say(ProgramWord::SpeaksWithin(seconds))
+    /// How many seconds the init that it starts has to speak, and what the user could do where it does not.
+    pub fn speaks_within(&mut self, seconds: u32, hint: Option<&str>) -> &mut Self {
+        self.say(ProgramWord::SpeaksWithin { seconds, hint: hint.map(str::to_owned) })
     }
 
     /// Of a helper: it is ready when there is something at this path of its jail.

@@ -397,8 +397,8 @@ pub mod rkt {
                     (host().program_unconfined)(self.0);
                 }
 
-                pub fn speaks_within(&self, seconds: u32) {
-                    (host().program_speaks_within)(self.0, seconds);
+                pub fn speaks_within(&self, seconds: u32, hint: Option<&str>) {
+                    (host().program_speaks_within)(self.0, seconds, Text::from(hint));
                 }
 
                 pub fn ready_when(&self, path: &str) {

@@ -5,9 +5,6 @@
 //! and capabilities, a filter of system calls, and cannot gain privileges by executing programs. Users
 //! are the host's users.
 
-mod files;
-mod process;
-
 use rkt_sdk::{Cgroups, Facts, Namespace, Plan, Pod, Problem};
 
 rkt_sdk::stage1!(plan, asks: [
@@ -50,8 +47,7 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     }
     plan.waive_all_but(pod, &HANDLED);
     for app in &pod.apps {
-        files::plan(&mut plan.app(&app.name), app, cgroups);
-        process::plan(&mut plan.app(&app.name), app);
+        plan.app(&app.name).service(app, cgroups);
     }
     Ok(plan)
 }

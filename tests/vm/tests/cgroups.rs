@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rkt_tests::apps::{process_of, waiting};
+use rkt_tests::apps::process_of;
 use rkt_tests::{FLAVORS, Rkt, process, wait_until};
 use rustix::process::Signal;
 
@@ -187,11 +187,11 @@ fn a_group_that_an_app_divided_goes_with_the_pod() {
 fn an_app_that_comes_is_born_in_a_group_beside_the_others_and_no_other_is_moved() {
     assert_machine("runner");
     let rkt = Rkt::new();
-    let late = rkt.probe("late", ["wait"]);
+    let [first_image, late] = ["first", "late"].map(|name| rkt.probe(name, ["wait"]));
     let trace = Trace::begin("comes");
     let own = group_of(std::process::id());
     for limits in [&[][..], &["--memory=64Mi"]] {
-        let pod = waiting(&rkt, limits);
+        let pod = rkt.start([first_image.as_str()].iter().chain(limits));
         let first = if limits.is_empty() { own.clone() } else { format!("/rkt/{}/first", pod.uuid) };
         let group = format!("/rkt/{}/late", pod.uuid);
         for _ in 0..2 {

@@ -231,7 +231,8 @@ fn assert_limited(below: &str, name: &str) {
 fn an_app_that_comes_goes_to_the_scope_of_its_pod() {
     assert_machine("systemd");
     let rkt = Rkt::new();
-    let pod = waiting(&rkt, &["--memory=32Mi"]);
+    let image = rkt.probe("first", ["wait"]);
+    let pod = rkt.start([image.as_str(), "--memory=32Mi"]);
     let uuid = pod.uuid.clone();
     let group = format!("/system.slice/rkt-{uuid}.scope");
     for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! `rkt plan`: what would happen, and how that differs from another flavor or a pod.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use rkt_appc::Mount;
@@ -25,12 +26,13 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
     let other = plan.diff.as_deref().map(|name| Other::find(context, name)).transpose()?;
     let flavor = Flavor::find(&context.globals, plan.pod.flavor().as_deref())?;
     let name = flavor.name().to_owned();
+    let options = flavor.options(plan.pod.settings());
     let flavor = flavor.start(None)?;
     let mut apps = Vec::new();
     for words in images {
         apps.push((look_at(context, &words.image)?, words.flags, words.arguments));
     }
-    let request = request::pod(&plan.pod, &context.globals.insecure_options, everywhere, apps)?;
+    let request = request::pod(&plan.pod, &context.globals.insecure_options, options, everywhere, apps)?;
     let uuid = other.as_ref().map_or(Uuid::NIL, Other::uuid);
     let pod = rkt_pod::resolve(uuid, request, Origin::CommandLine)?;
     let verdict = flavor.ask(&pod.view)?.verdict(&pod.view, run::waivers(&plan.pod))?;
@@ -39,7 +41,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
     print(&match other {
         None => shown(&pod, &verdict, format),
         Some(other) => {
-            let (theirs, whose) = other.plan(&pod)?;
+            let (theirs, whose) = other.plan(&pod, plan.pod.settings())?;
             differences::shown(&rkt_plan::diff(&theirs, verdict.plan()), &name, &whose, format)
         }
     })?;
@@ -85,11 +87,13 @@ impl Other {
         }
     }
 
-    fn plan(self, pod: &ResolvedPod) -> Result<(CheckedPlan, String), Failure> {
+    /// `asked` are the options that are not the other flavor's own defaults.
+    fn plan(self, pod: &ResolvedPod, asked: BTreeMap<String, String>) -> Result<(CheckedPlan, String), Failure> {
         match self {
             Self::Flavor(flavor) => {
                 let name = flavor.name().to_owned();
-                let verdict = flavor.start(None)?.ask(&pod.view)?.verdict(&pod.view, rkt_pod::Waivers::Told)?;
+                let view = rkt_plan::Pod { settings: flavor.options(asked), ..pod.view.clone() };
+                let verdict = flavor.start(None)?.ask(&view)?.verdict(&view, rkt_pod::Waivers::Told)?;
                 Ok((verdict.plan().clone(), name))
             }
             Self::Pod(uuid, record) => Ok((record.plan()?, format!("pod {uuid}"))),

@@ -37,8 +37,9 @@ pub(super) fn run(
     }
     let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
     // Its process loads the plugin while images are looked up.
-    let flavor =
-        Flavor::find(&context.globals, run.pod.flavor().as_deref())?.start(early.map(|early| early.planner))?;
+    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?;
+    let options = flavor.options(run.pod.settings());
+    let flavor = flavor.start(early.map(|early| early.planner))?;
     steps.done("find the plugin");
     let mut apps = Vec::new();
     for words in images {
@@ -46,7 +47,7 @@ pub(super) fn run(
         apps.push((AppImage::stored(&image)?, words.flags, words.arguments));
     }
     steps.done("find the images");
-    let request = request::pod(&run.pod, &context.globals.insecure_options, everywhere, apps)?;
+    let request = request::pod(&run.pod, &context.globals.insecure_options, options, everywhere, apps)?;
 
     let new = context.pods().create()?;
     if let Some(file) = &run.uuid_file_save {
@@ -57,19 +58,21 @@ pub(super) fn run(
         context.report.line(&warning.to_string());
     }
     steps.done("make the pod's directory");
-    let payload = flavor.payload();
+    let (payload, kernel) = (flavor.payload(), flavor.kernel());
     // The plugin plans while the pod's directory is filled.
     let mut flavor = flavor.ask(&pod.view)?;
     steps.done("ask the plugin for a plan");
     new.write_manifest(&pod)?;
     flavor.answer()?;
-    let written = new.make_places(&pod, payload)?;
+    let mut written = new.make_places(&pod, payload)?;
     flavor.keep(&context.globals);
     steps.done("fill the pod's directory");
     let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
     steps.done("wait for the plan and check it");
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict, &[]);
+    warn_of_devices(context, &verdict);
+    new.make_artifacts(&verdict, &mut written.places, &monitor, kernel.as_deref())?;
     Err(new.start(pod, written, verdict, &monitor).into())
 }
 
@@ -113,5 +116,18 @@ pub(super) fn warn_of_waivers(context: &Context, verdict: &Verdict, known: &[Str
             let plugin = &verdict.proposal().plugin.name;
             context.report.line(&format!("warning: {plugin} does not give {}: {}", waived.asked, cell(reason)));
         }
+    }
+}
+
+/// How a pod is run because of a device that does not work is not found out by its slowness.
+fn warn_of_devices(context: &Context, verdict: &Verdict) {
+    let plugin = &verdict.proposal().plugin.name;
+    for (device, answer, is_used) in verdict.doubtful() {
+        let what = match answer {
+            "absent" => format!("there is no {device}"),
+            _ => format!("{device} did not work when it was last used"),
+        };
+        let so = if is_used { "uses it again" } else { "does without it" };
+        context.report.line(&format!("warning: {what}, and {plugin} {so}"));
     }
 }

@@ -5,10 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rkt_pod::facts;
+
 use super::{Answer, Finding};
 use crate::report::plainly;
 
-pub(super) fn examine() -> Vec<Finding> {
+pub(super) fn examine(data: &Path) -> Vec<Finding> {
     vec![
         Finding::new("systemd", systemd(), "no pod gets a scope of its own"),
         Finding::new("systemd-machined", machined(), "pods are not listed by machinectl"),
@@ -17,7 +19,7 @@ pub(super) fn examine() -> Vec<Finding> {
             program("systemd-nspawn", &["--version"]),
             "flavors that use it cannot run pods",
         ),
-        Finding::new("KVM", kvm(), "flavors that run virtual machines cannot use this host's processor for them"),
+        Finding::new("KVM", kvm(data), "flavors that run virtual machines cannot use this host's processor for them"),
         Finding::new("QEMU", program(qemu(), &["--version"]), "flavors that use it cannot run pods"),
         Finding::new("nftables", nftables(), "rules for pods' networks, which come later, cannot be set"),
         Finding::new("security modules", security_modules(), "pods cannot be confined by labels or profiles"),
@@ -46,12 +48,16 @@ fn machined() -> Answer {
     }
 }
 
-/// The device can be opened. Whether guests run is seen only by running one.
-fn kvm() -> Answer {
+/// Whether guests run is seen only by running one: what came of the last is noted in the data directory.
+fn kvm(data: &Path) -> Answer {
     const DEVICE: &str = "/dev/kvm";
-    match File::options().read(true).write(true).open(DEVICE) {
-        Ok(_) => Answer::Yes(format!("{DEVICE} can be opened")),
-        Err(error) => Answer::No(format!("{DEVICE}: {}", plainly(&error))),
+    if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
+        return Answer::No(format!("{DEVICE}: {}", plainly(&error)));
+    }
+    match facts::fact(&format!("device:{DEVICE}"), data).as_deref() {
+        Some("works") => Answer::Yes(format!("{DEVICE} works: a guest has spoken")),
+        Some("fails") => Answer::No(format!("{DEVICE} can be opened, and a guest did not speak")),
+        _ => Answer::Unknown(format!("{DEVICE} can be opened; no guest was run with it yet")),
     }
 }
 

@@ -6,6 +6,9 @@ use rkt_executor::Failure;
 use rkt_monitor::{AppState, AppStatus, Ended};
 use rustix::process::Signal;
 
+/// The largest code of a process, and larger than any signal's number.
+const MOST_CODE: i32 = 255;
+
 /// Each app with its state, by its number.
 #[derive(Debug)]
 pub(crate) struct Apps {
@@ -21,8 +24,19 @@ struct App {
     name: String,
     pid: u32,
     state: AppState,
+    said: Said,
     /// It is being taken away: its end is no affair of the pod's any more.
     is_leaving: bool,
+}
+
+/// What init has said of an app last. It says each once, in this order: one in a guest may be in hostile hands,
+/// and has no more to say than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Nothing,
+    Made,
+    UpOrFailed,
+    Exited,
 }
 
 impl Apps {
@@ -43,13 +57,14 @@ impl Apps {
     pub(crate) fn add(&mut self, name: String) -> usize {
         let number = self.next;
         self.next += 1;
-        self.by_number.insert(number, App { name, pid: 0, state: AppState::Starting, is_leaving: false });
+        let state = AppState::Starting;
+        self.by_number.insert(number, App { name, pid: 0, state, said: Said::Nothing, is_leaving: false });
         number
     }
 
     /// An app begins to go. Whether it has ended already.
     pub(crate) fn leave(&mut self, number: usize) -> Result<bool, Failure> {
-        let app = self.app(number)?;
+        let app = self.by_number.get_mut(&number).ok_or_else(unknown)?;
         app.is_leaving = true;
         Ok(matches!(app.state, AppState::Exited(_)))
     }
@@ -85,27 +100,30 @@ impl Apps {
 
     /// An app's first process was made.
     pub(crate) fn made(&mut self, number: usize, pid: u32) -> Result<(), Failure> {
-        self.app(number)?.pid = pid;
+        self.hear(number, Said::Made)?.pid = pid;
         Ok(())
+    }
+
+    /// An app could not be started; its name.
+    pub(crate) fn failed(&mut self, number: usize) -> Result<&str, Failure> {
+        self.hear(number, Said::UpOrFailed).map(|app| app.name.as_str())
     }
 
     /// An app runs its program. Whether now all have come so far.
     pub(crate) fn up(&mut self, number: usize) -> Result<bool, Failure> {
-        let app = self.app(number)?;
-        if app.state == AppState::Starting {
-            app.state = AppState::Running { pid: app.pid };
-        }
+        let app = self.hear(number, Said::UpOrFailed)?;
+        app.state = AppState::Running { pid: app.pid };
         Ok(!self.by_number.values().any(|app| app.state == AppState::Starting))
     }
 
     /// An app has ended; the code that is recorded, and whether it counts for the pod. Of an app that ended by
-    /// the signal by which it was asked to, the code is 0. An app ends once.
+    /// the signal by which it was asked to, the code is 0.
     pub(crate) fn ended(&mut self, number: usize, ended: Ended, was_asked: bool) -> Result<(i32, bool), Failure> {
-        let app = self.app(number)?;
-        let counts = !app.is_leaving;
-        if let AppState::Exited(earlier) = app.state {
-            return Ok((earlier.code(), counts));
+        if !(0..=MOST_CODE).contains(&ended.code()) {
+            return Err(Failure::new(format!("init says that an app ended with {}", ended.code())));
         }
+        let app = self.hear(number, Said::Exited)?;
+        let counts = !app.is_leaving;
         let as_asked = (was_asked || app.is_leaving) && ended == Ended::Signal(Signal::TERM.as_raw());
         let ended = if as_asked { Ended::Code(0) } else { ended };
         app.state = AppState::Exited(ended);
@@ -122,7 +140,6 @@ impl Apps {
 
     fn count_code(&mut self, ended: Ended) {
         if self.code == 0 {
-            // Codes and signal numbers are less than 256.
             self.code = u8::try_from(ended.code()).unwrap_or(u8::MAX);
         }
     }
@@ -144,8 +161,14 @@ impl Apps {
         self.by_number.values().map(|app| AppStatus { name: app.name.clone(), state: app.state }).collect()
     }
 
-    fn app(&mut self, number: usize) -> Result<&mut App, Failure> {
-        self.by_number.get_mut(&number).ok_or_else(unknown)
+    /// The app of which init says something.
+    fn hear(&mut self, number: usize, said: Said) -> Result<&mut App, Failure> {
+        let app = self.by_number.get_mut(&number).ok_or_else(unknown)?;
+        if app.said >= said {
+            return Err(Failure::new(format!("init says again, or too late, what app {} does", app.name)));
+        }
+        app.said = said;
+        Ok(app)
     }
 }
 
@@ -202,5 +225,19 @@ mod tests {
         assert_eq!(apps.status()[0].state, AppState::Running { pid: 2 });
         assert!(apps.up(1).unwrap());
         assert!(apps.up(2).is_err() && apps.made(2, 1).is_err() && apps.name(2).is_err());
+    }
+
+    #[test]
+    fn what_is_said_twice_or_too_late_or_cannot_be_is_an_error() {
+        let mut apps = apps();
+        apps.made(0, 2).unwrap();
+        assert!(apps.made(0, 3).is_err());
+        apps.up(0).unwrap();
+        assert!(apps.up(0).is_err() && apps.failed(0).is_err() && apps.made(0, 2).is_err());
+        assert!(apps.ended(0, Ended::Code(256), false).is_err() && apps.ended(0, Ended::Signal(-1), false).is_err());
+        apps.ended(0, Ended::Code(1), false).unwrap();
+        assert!(apps.ended(0, Ended::Code(0), false).is_err() && apps.up(0).is_err());
+        assert_eq!(apps.failed(1).unwrap(), "b");
+        apps.ended(1, Ended::Code(0), false).unwrap();
     }
 }

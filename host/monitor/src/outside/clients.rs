@@ -75,6 +75,9 @@ struct Call {
     input: u32,
     /// How many bytes init may send, of output and error output.
     outputs: [u32; 2],
+    /// Whether output and error output have ended.
+    have_ended: [bool; 2],
+    has_started: bool,
 }
 
 /// What a client's request may need.
@@ -201,8 +204,7 @@ impl Clients {
                     Ok(enter) => enter,
                     Err(message) => return link.send_message(call, &Reply::Failed { message }),
                 };
-                let outputs = [WINDOW; 2];
-                self.calls.insert(self.next_call, Call { client: id, number: call, input: WINDOW, outputs });
+                self.calls.insert(self.next_call, Call::new(id, call));
                 self.run(&enter, pod.init);
             }
             Ok(Request::Resize(size)) => {
@@ -294,29 +296,17 @@ impl Clients {
         true
     }
 
-    /// Hands on what init says of a command.
+    /// Hands on what init says of a command. It may be a guest's, which gets nothing handed on but what a call
+    /// has once: a client that does not read would else have everything kept for it.
     pub(crate) fn hear_init(&mut self, stream: Stream, frame: &Frame, init: &mut Link) {
         let Some(call) = self.calls.get_mut(&stream.call) else { return };
-        let to = Stream::new(call.number, stream.channel);
         let client = call.client;
-        let mut is_over = false;
-        match (stream.channel, frame) {
-            (Channel::Message, Frame::Message(json)) => {
-                is_over = !matches!(serde_json::from_slice(json), Ok(Reply::Started {}));
-            }
-            (Channel::Input, Frame::Credit(more)) => call.input = call.input.saturating_add(*more).min(WINDOW),
-            (Channel::Output | Channel::Error, Frame::Data(bytes)) => {
-                let window = &mut call.outputs[usize::from(stream.channel == Channel::Error)];
-                match spend(*window, bytes) {
-                    Some(left) => *window = left,
-                    None => return self.hang_up(client, init),
-                }
-            }
-            (Channel::Output | Channel::Error, Frame::End) => {}
-            _ => return,
-        }
-        if is_over {
-            self.calls.remove(&stream.call);
+        let to = Stream::new(call.number, stream.channel);
+        match call.hear(stream.channel, frame) {
+            Heard::Nothing => return,
+            Heard::TooMuch => return self.hang_up(client, init),
+            Heard::More => {}
+            Heard::Last => drop(self.calls.remove(&stream.call)),
         }
         if let Some(link) = self.links.get_mut(&client) {
             link.send(to, frame);
@@ -333,6 +323,51 @@ impl Clients {
             }
             call.client != id
         });
+    }
+}
+
+/// What a frame of init's is to a client.
+enum Heard {
+    Nothing,
+    /// More than init may send.
+    TooMuch,
+    More,
+    /// The call is over.
+    Last,
+}
+
+impl Call {
+    fn new(client: u64, number: u32) -> Self {
+        let (outputs, have_ended) = ([WINDOW; 2], [false; 2]);
+        Self { client, number, input: WINDOW, outputs, have_ended, has_started: false }
+    }
+
+    fn hear(&mut self, channel: Channel, frame: &Frame) -> Heard {
+        let which = usize::from(channel == Channel::Error);
+        match (channel, frame) {
+            (Channel::Message, Frame::Message(json)) => {
+                let is_start = matches!(serde_json::from_slice(json), Ok(Reply::Started {}));
+                if is_start && !std::mem::replace(&mut self.has_started, true) { Heard::More } else { Heard::Last }
+            }
+            (Channel::Input, Frame::Credit(more)) if *more > 0 && self.input < WINDOW => {
+                self.input = self.input.saturating_add(*more).min(WINDOW);
+                Heard::More
+            }
+            (Channel::Output | Channel::Error, Frame::Data(bytes)) if !bytes.is_empty() && !self.have_ended[which] => {
+                match spend(self.outputs[which], bytes) {
+                    Some(left) => {
+                        self.outputs[which] = left;
+                        Heard::More
+                    }
+                    None => Heard::TooMuch,
+                }
+            }
+            (Channel::Output | Channel::Error, Frame::End) if !self.have_ended[which] => {
+                self.have_ended[which] = true;
+                Heard::More
+            }
+            _ => Heard::Nothing,
+        }
     }
 }
 

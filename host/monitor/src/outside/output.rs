@@ -87,14 +87,15 @@ impl Outputs {
         Ok((first, theirs))
     }
 
-    /// An app comes whose output init forwards on this call.
-    pub(crate) fn add_forwarded(&mut self, call: u32, stdio: Stdio) {
+    /// An app comes whose output init forwards on this call; its number.
+    pub(crate) fn add_forwarded(&mut self, call: u32, stdio: Stdio) -> usize {
         for (to, channel) in [Channel::Output, Channel::Error].into_iter().enumerate() {
             let stream = Stream::new(call, channel);
             let from = From::Frames { stream, came: Vec::new(), window: WINDOW, has_ended: false };
             self.sources.push(Source::new(self.voices, to, from, stdio));
         }
         self.voices += 1;
+        self.voices - 1
     }
 
     /// A frame of an app's output from init, which is not believed: more than it may send is an error. What comes of

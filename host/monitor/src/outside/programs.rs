@@ -4,7 +4,7 @@
 //! Each runs in a jail whose first process is rkt's init, made as a pod's is: so it dies with the monitor,
 //! and its signals, output and end are known in the same way.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rkt_executor::process::failed;
@@ -66,6 +66,7 @@ pub(super) fn prepare(
     launch: &Launch,
     plan: &CheckedPlan,
     program: &Program,
+    channel: Option<BorrowedFd<'_>>,
     hold: &mut Hold,
 ) -> Result<Prepared, Failure> {
     let templates: Vec<(Role, &Template)> = [(Role::Enter, &plan.enter), (Role::Stop, &plan.stop)]
@@ -73,7 +74,7 @@ pub(super) fn prepare(
         .filter_map(|(role, template)| Some((role, template.as_ref()?)))
         .collect();
     let number = plan.helpers.len();
-    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel: None };
+    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel };
     Prepared::program(&jailed, launch, hold)
 }
 
@@ -146,7 +147,7 @@ impl Helpers {
             outputs.advance(&mut running.cell.link);
             let is_there = sign.as_mut().is_none_or(ready::Sign::is_there);
             if is_up && is_there {
-                return Ok(());
+                return sign.map_or(Ok(()), |sign| sign.hand_over());
             }
             if running.cell.link.has_ended() {
                 return Err(Failure::new("it ended before it was ready"));
@@ -171,8 +172,8 @@ impl Helpers {
         }
     }
 
-    /// Hears what they say, without waiting.
-    pub(super) fn hear(&mut self) -> Result<Vec<Heard>, Failure> {
+    /// Hears what they say, without waiting. Where the pod `is_over`, nobody wonders that they end.
+    pub(super) fn hear(&mut self, is_over: bool) -> Result<Vec<Heard>, Failure> {
         let mut heard = Vec::new();
         for helper in self.helpers.iter_mut().filter(|helper| !helper.has_ended) {
             let _ = helper.cell.link.flush();
@@ -182,6 +183,7 @@ impl Helpers {
                     Some(Event::Made { pid, .. }) => {
                         heard.push(Heard::Made { voice: helper.voice, name: helper.name.clone(), pid });
                     }
+                    Some(Event::Exited { .. }) if is_over => helper.has_ended = true,
                     Some(Event::Exited { ended, .. }) => {
                         helper.has_ended = true;
                         heard.push(Heard::Ended(ended));
@@ -193,7 +195,7 @@ impl Helpers {
                     Some(Event::Up { .. } | Event::Removed { .. }) | None => {}
                 }
             }
-            if helper.cell.link.has_ended() && !helper.has_ended {
+            if helper.cell.link.has_ended() && !helper.has_ended && !is_over {
                 helper.has_ended = true;
                 heard.push(Heard::Ended(Ended::Signal(Signal::KILL.as_raw())));
                 say(&format!("helper {} was killed, and the pod with it", helper.name));
@@ -222,7 +224,7 @@ pub(super) fn event(call: u32, frame: &Frame) -> Result<Option<Event>, Failure> 
     }
 }
 
-fn describe(ended: Ended) -> String {
+pub(super) fn describe(ended: Ended) -> String {
     match ended {
         Ended::Code(code) => format!("code {code}"),
         Ended::Signal(number) => format!("signal {number}"),

@@ -26,7 +26,7 @@ fn is_cut_off(mut client: UnixStream) {
     let _ = client.read_to_end(&mut rest);
 }
 
-fn encode(frames: &[(Stream, Frame)]) -> Vec<u8> {
+pub(crate) fn encode(frames: &[(Stream, Frame)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (stream, frame) in frames {
         frame.encode(*stream, &mut bytes);
@@ -38,7 +38,7 @@ fn message(call: u32, request: &Request) -> (Stream, Frame) {
     (Stream::new(call, Channel::Message), Frame::Message(serde_json::to_vec(request).unwrap()))
 }
 
-fn hello() -> (Stream, Frame) {
+pub(crate) fn hello() -> (Stream, Frame) {
     (Stream::new(0, Channel::Message), Frame::Hello(VERSION))
 }
 

@@ -3,6 +3,7 @@
 
 mod change;
 mod enter;
+mod guests;
 mod hostile;
 mod isolated;
 mod life;

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
@@ -16,7 +17,8 @@ use rkt_plan::{
 use rkt_sys::lock::Lock;
 
 /// Everything that a plan of these tests says.
-const ALLOWED: [&str; 37] = [
+const ALLOWED: [&str; 38] = [
+    "channel",
     "share:pid",
     "share:network",
     "share:ipc",
@@ -159,6 +161,18 @@ impl TestPod {
         pod.launch.pod.apps.push(app("a"));
         pod.start_program(&Role::Main, &["sh", "-c", script]);
         pod.say(Word::Waive { request: "app/a/user".to_owned(), reason: "it is opaque".to_owned() });
+        pod
+    }
+
+    /// A pod whose app `a` is to be run by an init of which there is nothing but this script: it has the way to
+    /// the monitor as 3, and a file of these bytes. It has so many seconds to speak.
+    pub(crate) fn guest(script: &str, bytes: &[u8], seconds: u32) -> Self {
+        let mut pod = Self::new(&["exit 0"]);
+        fs::write(pod.path().join("image/bin/bytes"), bytes).unwrap();
+        pod.start_program(&Role::Main, &["sh", "-c", script]);
+        let pieces = vec![Piece::Descriptor { place: Place::Channel, access: Access::ReadWrite }];
+        pod.program(&Role::Main, ProgramWord::Argument { pieces });
+        pod.program(&Role::Main, ProgramWord::SpeaksWithin { seconds, hint: Some("ask another".to_owned()) });
         pod
     }
 
@@ -452,6 +466,7 @@ fn launch(path: &Path) -> Launch {
             artifacts: Vec::new(),
         },
         commands: BTreeMap::new(),
+        trial: Trial::default(),
     }
 }
 

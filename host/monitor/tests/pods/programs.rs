@@ -1,6 +1,8 @@
 //! Programs of a plan: jailed, with something opaque inside; helpers beside them; ways in and to the end.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 
 use rkt_plan::{Access, JailWord, Place, ProgramWord, Role, SpokenPiece as Piece, Word};
 
@@ -130,6 +132,23 @@ fn what_a_helper_makes_is_waited_for_and_a_helper_that_fails_fails_the_pod() {
     let finished = pod.run();
     assert_eq!(finished.code, Some(254));
     assert!(finished.error.contains("helper server: it ended with 4 before it was ready"), "{}", finished.error);
+}
+
+#[test]
+fn a_socket_by_which_a_helper_is_ready_is_the_programs_to_connect_to() {
+    let mut pod = TestPod::opaque("stat -c '%A %g' /run/sock /run/file; id -g");
+    pod.start_program(&helper("server"), &["sh", "-c", "mv /run/new /run/sock; exec sleep 1000"]);
+    pod.program(&helper("server"), ProgramWord::ReadyWhen { path: "/run/sock".to_owned() });
+    let place = pod.path().join("empty/run");
+    fs::create_dir(&place).unwrap();
+    let _listening = UnixListener::bind(place.join("new")).unwrap();
+    fs::set_permissions(place.join("new"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(place.join("file"), "").unwrap();
+    let finished = pod.run();
+    let lines: Vec<&str> =
+        finished.output.lines().filter_map(|line| line.split_once(": ")).map(|(_, line)| line).collect();
+    let group = lines.last().unwrap();
+    assert_eq!(lines[..2], [format!("srwxrw---- {group}"), "-rw-r--r-- 0".to_owned()], "{}", finished.error);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) struct ProgramDraft {
     environment_of: Option<String>,
     pub(super) jail: JailDraft,
     unconfined: Option<()>,
-    speaks_within: Option<u32>,
+    speaks_within: Option<(u32, Option<String>)>,
     ready_when: Option<CleanPath>,
 }
 
@@ -83,9 +83,9 @@ impl Check<'_> {
                 self.need(Permission::Unconfined(file))?;
                 set_once(&mut self.program(role).unconfined, ())
             }
-            ProgramWord::SpeaksWithin { seconds } => {
+            ProgramWord::SpeaksWithin { seconds, hint } => {
                 super::jail::in_range("seconds", (*seconds).into(), &(1..=3600))?;
-                set_once(&mut self.program(role).speaks_within, *seconds)
+                set_once(&mut self.program(role).speaks_within, (*seconds, hint.clone()))
             }
             ProgramWord::ReadyWhen { path: at } => {
                 if !matches!(role, Role::Helper(_)) {
@@ -283,7 +283,8 @@ impl Check<'_> {
                 if channel == Channel::Descriptor {
                     self.judge_reach();
                 }
-                Inside::Init { channel, speaks_within: draft.speaks_within.unwrap_or(PATIENCE) }
+                let (speaks_within, hint) = draft.speaks_within.clone().unwrap_or((PATIENCE, None));
+                Inside::Init { channel, speaks_within, hint }
             }
         }
     }

@@ -28,12 +28,13 @@ fn one(subject: &str, aspect: &'static str, text: String) -> Facet {
 fn of_main(main: &MainProgram) -> Vec<Facet> {
     let inside = match &main.inside {
         Inside::Opaque => "opaque: the program's exit code is the pod's".to_owned(),
-        Inside::Init { channel, speaks_within } => {
+        Inside::Init { channel, speaks_within, hint } => {
             let channel = match channel {
                 Channel::Socket(path) => format!("on the socket {}", printable(path.as_str())),
                 Channel::Descriptor => "through a descriptor of the program".to_owned(),
             };
-            format!("rkt's init, which speaks {channel}, within {speaks_within} s")
+            let hint = hint.as_deref().map_or(String::new(), |hint| format!(", or else: {}", printable(hint)));
+            format!("rkt's init, which speaks {channel}, within {speaks_within} s{hint}")
         }
     };
     let mut facets = of_program("program", &main.program);

@@ -150,8 +150,8 @@ impl plans::HostProgram for Session {
         self.say_of_program(&program, ProgramWord::Unconfined)
     }
 
-    fn speaks_within(&mut self, program: Resource<Program>, seconds: u32) -> Result<()> {
-        self.say_of_program(&program, ProgramWord::SpeaksWithin { seconds })
+    fn speaks_within(&mut self, program: Resource<Program>, seconds: u32, hint: Option<String>) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::SpeaksWithin { seconds, hint })
     }
 
     fn ready_when(&mut self, program: Resource<Program>, path: String) -> Result<()> {
@@ -433,7 +433,8 @@ fn texts_of_program(word: &ProgramWord) -> Vec<&str> {
         ProgramWord::Environment { name, value } => vec![name, value],
         ProgramWord::EnvironmentOf { app: text } | ProgramWord::ReadyWhen { path: text } => vec![text],
         ProgramWord::Jail { word } => texts_of_jail(word),
-        ProgramWord::Unconfined | ProgramWord::SpeaksWithin { .. } => Vec::new(),
+        ProgramWord::SpeaksWithin { hint, .. } => hint.iter().map(String::as_str).collect(),
+        ProgramWord::Unconfined => Vec::new(),
     }
 }
 

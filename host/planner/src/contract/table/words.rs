@@ -143,8 +143,8 @@ pub(super) extern "C" fn program_unconfined(program: *mut Program) {
     say_of_program(program, |_| Ok(ProgramWord::Unconfined));
 }
 
-pub(super) extern "C" fn program_speaks_within(program: *mut Program, seconds: u32) {
-    say_of_program(program, |_| Ok(ProgramWord::SpeaksWithin { seconds }));
+pub(super) extern "C" fn program_speaks_within(program: *mut Program, seconds: u32, hint: Text<'_>) {
+    say_of_program(program, |read| Ok(ProgramWord::SpeaksWithin { seconds, hint: read.option(hint)? }));
 }
 
 pub(super) extern "C" fn program_ready_when(program: *mut Program, path: Text<'_>) {

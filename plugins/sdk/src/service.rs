@@ -1,8 +1,11 @@
-//! What an app sees: its image and volumes, the pod's view of the kernel, a few devices.
+//! What an ordinary service has, in a flavor that isolates: its image and volumes, the pod's view of the
+//! kernel, a few devices, and rights that reach nobody else's.
 //!
-//! A volume wins: where the user puts one, the flavor puts nothing of its own.
+//! A volume wins: where the user puts one, nothing else is put.
 
-use rkt_sdk::{App, Cgroups, Jail};
+use crate::facts::Cgroups;
+use crate::plan::{Jail, Stdio};
+use crate::pod::{App, SeccompFilter};
 
 /// Devices that give nothing away and hold no state.
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
@@ -45,7 +48,38 @@ const MASKED: [&str; 22] = [
 /// What changes the host when it is written to. `/sys` is read-only as a whole.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-pub(crate) fn plan(files: &mut Jail, app: &App, cgroups: Cgroups) {
+/// What images are made to expect: a root that can install files, change users and serve low ports,
+/// and cannot touch the kernel, the network's configuration or other processes.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+impl Jail<'_> {
+    /// All that an app has as an ordinary service, and what it asked for. `cgroups` is how the kernel that it
+    /// runs on has control groups. Permissions `root`, `user`, `bind:volume`, `link`, `mount:KIND` and
+    /// `device:PATH` of what is below `/proc`, `/sys` and `/dev`, `mask`, `read-only`, `no-new-privileges`,
+    /// `seccomp`, `limit`, `oom-score`, `stdio:log`, and `capability:NAME` of fourteen.
+    pub fn service(&mut self, app: &App, cgroups: Cgroups) -> &mut Self {
+        plan_files(self, app, cgroups);
+        plan_process(self, app);
+        self
+    }
+}
+
+fn plan_files(files: &mut Jail<'_>, app: &App, cgroups: Cgroups) {
     files.root(app.root_access).volumes(app);
     if !app.has_volume_at("/proc") {
         files.mount("proc", "/proc", &["noexec"]);
@@ -66,13 +100,13 @@ pub(crate) fn plan(files: &mut Jail, app: &App, cgroups: Cgroups) {
     }
 }
 
-fn hide(files: &mut Jail, below: &str) {
+fn hide(files: &mut Jail<'_>, below: &str) {
     for path in MASKED.into_iter().filter(|path| path.starts_with(below)) {
         files.mask(path);
     }
 }
 
-fn plan_devices(files: &mut Jail, app: &App) {
+fn plan_devices(files: &mut Jail<'_>, app: &App) {
     files.mount("tmpfs", "/dev", &["mode=0755", "size=64k", "noexec"]);
     for path in DEVICES.into_iter().filter(|path| !app.has_volume_at(path)) {
         files.device(path);
@@ -90,4 +124,16 @@ fn plan_devices(files: &mut Jail, app: &App) {
             files.mount(kind, path, options);
         }
     }
+}
+
+fn plan_process(process: &mut Jail<'_>, app: &App) {
+    process.user(&app.user).limits(app).no_new_privileges().stdio(Stdio::Log);
+    match &app.capabilities {
+        Some(change) => process.capabilities(change.of_default(&CAPABILITIES)),
+        None => process.capabilities(CAPABILITIES),
+    };
+    match &app.seccomp {
+        Some(filter) => process.seccomp(filter),
+        None => process.seccomp(&SeccompFilter::default_set()),
+    };
 }

@@ -1,0 +1,231 @@
+//! The guest that the plan's program runs, as the monitor knows it: by its serial line, which is in hostile
+//! hands from the first byte on.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rkt_executor::failure::on_one_line;
+use rkt_executor::process::failed;
+use rkt_executor::trial::{Outcome, Trial};
+use rkt_executor::{Failure, Launch};
+use rkt_monitor::Ended;
+use rkt_monitor::frame::{Channel, Frame, Stream};
+use rkt_monitor::link::Link;
+use rkt_monitor::parcel::Outgoing;
+use rkt_plan::{Channel as Way, CheckedPlan, Inside, MainProgram};
+use rkt_sys::poll::PollFd;
+use rustix::process::Signal;
+
+use super::output::Outputs;
+use super::{Monitor, programs, say};
+use crate::between::{CALL, Event, app_of, launch_stream, output_call};
+
+/// The connection to init in a guest.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) link: Link,
+    launch: Outgoing,
+    started: Instant,
+    speaks_within: Duration,
+    /// What the user could do where it does not.
+    hint: Option<String>,
+    /// What its first word, or that there is none, shows; none: it was noted.
+    trial: Option<Trial>,
+    /// The pod's directory.
+    pod: OwnedFd,
+    /// The number of the first app's output.
+    pub(super) voices: usize,
+    /// Whether it has said all that it has to say.
+    has_finished: bool,
+}
+
+impl Guest {
+    /// The guest that the plan's program runs, where it runs one.
+    pub(super) fn meet(
+        launch: &Launch,
+        plan: &CheckedPlan,
+        pod: &OwnedFd,
+        ours: OwnedFd,
+        outputs: &mut Outputs,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(MainProgram { inside: Inside::Init { channel: Way::Descriptor, speaks_within, hint }, .. }) =
+            &plan.program
+        else {
+            return Ok(None);
+        };
+        let mut theirs = launch.clone();
+        // The host's paths are none of its business.
+        theirs.places.roots.clear();
+        theirs.places.volumes.clear();
+        theirs.places.artifacts.clear();
+        theirs.places.payload = None;
+        theirs.places.empty = PathBuf::new();
+        theirs.trial = Trial::default();
+        let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
+        let apps = plan.apps.iter().zip((0..).map(output_call));
+        let voices: Vec<usize> = apps.map(|(app, call)| outputs.add_forwarded(call, app.stdio)).collect();
+        Ok(Some(Self {
+            link: Link::new(ours).map_err(failed("make a connection to a guest"))?,
+            launch: Outgoing::new(launch_stream(), json),
+            started: Instant::now(),
+            speaks_within: Duration::from_secs((*speaks_within).into()),
+            hint: hint.clone(),
+            trial: Some(launch.trial.clone()),
+            pod: pod.try_clone().map_err(failed("hold the pod's directory"))?,
+            voices: voices.first().copied().unwrap_or_default(),
+            has_finished: false,
+        }))
+    }
+
+    /// Sends what can be sent, the launch once the guest has spoken.
+    pub(super) fn send(&mut self) {
+        if self.link.was_greeted() {
+            self.launch.advance(&mut self.link);
+        }
+        // One that is gone is heard of by its end.
+        let _ = self.link.flush();
+    }
+
+    /// Reads what is there: nothing while the guest leaves too much lying.
+    pub(super) fn receive(&mut self) -> Result<(), Failure> {
+        if self.link.wants_to_receive() {
+            self.link.receive().map_err(failed("hear the guest"))?;
+        }
+        Ok(())
+    }
+
+    /// The next frame that is not about the connection itself.
+    pub(super) fn next_frame(&mut self) -> Result<Option<(Stream, Frame)>, Failure> {
+        while let Some((stream, frame)) = self.link.next_frame().map_err(failed("hear the guest"))? {
+            match frame {
+                Frame::Credit(more) if stream == launch_stream() => self.launch.allow(more),
+                Frame::End if stream == Stream::new(CALL, Channel::Message) => {
+                    self.has_finished = true;
+                    self.link.close();
+                }
+                frame => return Ok(Some((stream, frame))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long it has to speak, where it has not.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        (!self.link.was_greeted()).then(|| self.speaks_within.saturating_sub(self.started.elapsed()))
+    }
+
+    /// Refuses to wait any longer for a guest that does not speak.
+    fn judge_silence(&mut self) -> Result<(), Failure> {
+        if self.time_left() != Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let seconds = self.speaks_within.as_secs();
+        Err(self.never_spoke(&format!("the guest did not speak within {seconds} s, and was killed"), true))
+    }
+
+    /// The failure that a guest has not spoken, `what` says why; where that `shows` that devices fail, it is noted.
+    fn never_spoke(&mut self, what: &str, shows: bool) -> Failure {
+        let devices = if shows { self.learn(Outcome::Fails) } else { Vec::new() };
+        let noted = match devices.as_slice() {
+            [] => String::new(),
+            devices => format!("; that {} does not work is noted for as long as this host runs", devices.join(", ")),
+        };
+        let hint = self.hint.as_deref().map_or(String::new(), |hint| format!(": {hint}"));
+        Failure::new(format!("{what}{noted}{hint}"))
+    }
+
+    /// Notes once what it shows of devices; which these are.
+    fn learn(&mut self, outcome: Outcome) -> Vec<String> {
+        let Some(trial) = self.trial.take() else { return Vec::new() };
+        match trial.end(outcome, self.pod.as_fd()) {
+            Ok(()) => trial.devices.iter().map(|device| device.as_str().to_owned()).collect(),
+            Err(failure) => {
+                // The pod runs as well without.
+                say(&on_one_line(&failure));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether it came to its end, rather than its program.
+    pub(super) fn has_finished(&self) -> bool {
+        self.has_finished
+    }
+
+    /// Adds what is waited for.
+    pub(super) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        self.link.add_to(fds);
+    }
+}
+
+impl Monitor {
+    /// Hears what a guest says; all of it once its program has ended.
+    pub(super) fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
+        loop {
+            let Some(guest) = &mut self.guest else { return Ok(()) };
+            // Nothing is read while too much waits to be sent, and nobody takes that once the program has ended.
+            let _ = guest.link.flush();
+            guest.receive()?;
+            let mut heard = false;
+            while let Some((stream, frame)) = self.guest.as_mut().map_or(Ok(None), Guest::next_frame)? {
+                heard = true;
+                self.hear_guests_frame(stream, frame)?;
+            }
+            let Some(guest) = &mut self.guest else { return Ok(()) };
+            if guest.link.was_greeted() {
+                guest.learn(Outcome::Works);
+            }
+            guest.judge_silence()?;
+            if guest.has_finished {
+                // Nothing is lost with the machine now, and it need not be believed that it ends by itself.
+                self.first.link.close();
+            }
+            if !all || (!heard && guest.link.has_ended()) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hear_guests_frame(&mut self, stream: Stream, frame: Frame) -> Result<(), Failure> {
+        let Some(guest) = &mut self.guest else { return Ok(()) };
+        if let Some(app) = app_of(stream.call) {
+            self.apps.name(app)?;
+            return self.outputs.take(stream, frame);
+        }
+        if stream.call != CALL {
+            self.clients.hear_init(stream, &frame, &mut guest.link);
+            return Ok(());
+        }
+        programs::event(stream.call, &frame)?.map_or(Ok(()), |event| self.hear_event(event))
+    }
+
+    /// Hears of the program that runs a guest: of its start and its end, the rest is the guest's to say.
+    pub(super) fn hear_machine(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Made { pid, .. } => self.outputs.name(self.voices, "machine", pid),
+            Event::Up { .. } | Event::Removed { .. } => {}
+            Event::Failed { failure, .. } => return Err(failure.within("program")),
+            Event::Exited { ended, .. } => {
+                // It may have spoken a moment ago.
+                self.hear_guest(false)?;
+                let was_asked = self.ending.has_begun();
+                let Some(guest) = &mut self.guest else { return Ok(()) };
+                let what = format!("the program that runs the guest has ended with {}", programs::describe(ended));
+                if !guest.link.was_greeted() && !was_asked {
+                    return Err(guest.never_spoke(&format!("{what} before the guest spoke"), is_fault(ended)));
+                }
+                if !guest.has_finished() {
+                    say(&what);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a program was ended by what itself did, and not by anybody who ended it.
+fn is_fault(ended: Ended) -> bool {
+    let faults = [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV, Signal::SYS];
+    matches!(ended, Ended::Signal(number) if faults.iter().any(|fault| fault.as_raw() == number))
+}
