@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::machine::Kernel;
 use crate::build::make_folder;
+use crate::kernel::without_packages;
 use crate::shell::{self, Failure, say};
 use crate::tree::Tree;
 
@@ -84,14 +85,6 @@ impl Image {
         let link = place(RUNNER)?;
         symlink(runner, &link).map_err(failed(&link))
     }
-}
-
-/// That nothing can be tested in a machine because a package of Debian's could not be had.
-pub(super) fn without_packages(failure: &Failure) -> Failure {
-    Failure::new(format!(
-        "test machines are made of Debian's packages, and these could not be had: {failure}\n\
-         See above for apt's reason; where the host's lists are old, run `apt-get update`."
-    ))
 }
 
 /// Makes a disk of a folder, whole or not at all.

@@ -8,14 +8,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::image::{PROGRAM, remove, without_packages};
+use super::image::{PROGRAM, remove};
 use super::results::MARK;
 use crate::build::{make_folder, place};
-use crate::shell::{Failure, output, run};
+use crate::kernel;
+use crate::shell::{Failure, run};
 use crate::tree::{STATIC_TARGET, Tree};
-
-/// Debian's kernel for virtual machines, by the package that depends on the newest.
-const PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// What is needed to reach the disks, in the order in which it can be loaded. Debian has it as modules;
 /// ext4 it has built in.
@@ -43,18 +41,10 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Downloads the kernel, if it is not there, and makes the initial file system.
+    /// Makes the initial file system of the kernel that tests have.
     pub(super) fn make(tree: &Tree) -> Result<Self, Failure> {
-        let folder = tree.target("vm/kernel");
-        make_folder(&folder)?;
-        let root = folder.join("root");
-        if !root.is_dir() {
-            let unpacked = folder.join("unpacking");
-            remove(&unpacked)?;
-            let package = download(&folder)?;
-            run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&unpacked))?;
-            fs::rename(&unpacked, &root).map_err(Failure::when(format!("cannot make {}", root.display())))?;
-        }
+        let root = kernel::unpacked(tree)?;
+        make_folder(&tree.target("vm"))?;
         let version = only_name_in(&root.join("lib/modules"))?;
         let mut kernel = Self { version, root, initial: tree.target("vm/initial.cpio") };
         kernel.make_initial(tree)?;
@@ -89,22 +79,6 @@ impl Kernel {
     fn file(&self) -> PathBuf {
         self.root.join(format!("boot/vmlinuz-{}", self.version))
     }
-}
-
-/// Downloads the package of the newest kernel.
-fn download(folder: &Path) -> Result<PathBuf, Failure> {
-    let told = output(Command::new("apt-cache").args(["depends", PACKAGE]))?;
-    let told = String::from_utf8_lossy(&told);
-    let newest = told.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
-    let newest = newest.ok_or_else(|| Failure::new(format!("{PACKAGE} depends on no kernel: run `apt-get update`")))?;
-    let package = format!("linux-image-{newest}");
-    run(Command::new("apt-get").args(["download", "--quiet=2", &package]).current_dir(folder))
-        .map_err(|failure| without_packages(&failure))?;
-    let files = fs::read_dir(folder).map_err(Failure::when(format!("cannot list {}", folder.display())))?;
-    let mut files = files.filter_map(|file| Some(file.ok()?.path()));
-    files
-        .find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{package}_"))))
-        .ok_or_else(|| Failure::new(format!("{package} was downloaded and is not in {}", folder.display())))
 }
 
 fn only_name_in(folder: &Path) -> Result<String, Failure> {
