@@ -19,13 +19,12 @@ use rkt_plan::Namespace;
 use rkt_sys::poll::{PollFd, poll};
 use rkt_sys::socket;
 use rkt_sys::spawn::Child;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 use rustix::system::RebootCommand;
 
 use crate::between::{CALL, Event, app_of, launch_stream, output_call};
 use crate::inside;
-use crate::inside::source::Source;
+use crate::inside::app::Forwarded;
 
 mod devices;
 mod roots;
@@ -89,8 +88,8 @@ fn hear_launch(link: &mut Link) -> Result<(Launch, Vec<(Stream, Frame)>), Failur
 struct Guest {
     init: Child,
     inner: Link,
-    /// Each app's output and error output, by the app's number.
-    outputs: BTreeMap<usize, [Source; 2]>,
+    /// What apps write, by their numbers.
+    outputs: BTreeMap<usize, Forwarded>,
 }
 
 impl Guest {
@@ -105,9 +104,9 @@ impl Guest {
         let prepared = Prepared::apps_of(&launch, &plan, &mut hold)?;
         let (mut outputs, mut theirs) = (BTreeMap::new(), Vec::new());
         for app in 0..prepared.apps().len() {
-            let ((output, to_output), (error, to_error)) = (pipe()?, pipe()?);
-            outputs.insert(app, [Source::new(Channel::Output, output), Source::new(Channel::Error, error)]);
-            theirs.push(inside::Output { output: to_output, error: to_error });
+            let (output, its) = Forwarded::make()?;
+            outputs.insert(app, output);
+            theirs.push(its);
         }
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
         let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), home.as_fd(), theirs))?;
@@ -145,7 +144,7 @@ impl Guest {
         let mut fds = Vec::new();
         if link.has_room() {
             self.inner.add_to(&mut fds);
-            self.outputs.values().flatten().for_each(|source| source.add_to(&mut fds));
+            self.outputs.values().for_each(|output| output.add_to(&mut fds));
         }
         link.add_to(&mut fds);
         poll(&mut fds, None).map(drop).map_err(failed("wait for events"))
@@ -153,13 +152,11 @@ impl Guest {
 
     fn hear_monitor(&mut self, stream: Stream, frame: &Frame) {
         match (app_of(stream.call), frame) {
-            (Some(app), Frame::Credit(more)) => {
-                let sources = self.outputs.get_mut(&app).into_iter().flatten();
-                for source in sources.filter(|source| source.channel == stream.channel) {
-                    source.credit = source.credit.saturating_add(*more);
+            (Some(app), frame) => {
+                if let Some(output) = self.outputs.get_mut(&app) {
+                    output.take(stream.channel, frame);
                 }
             }
-            (Some(_), _) => {}
             (None, _) if stream == launch_stream() => {}
             (None, frame) => self.inner.send(stream, frame),
         }
@@ -172,9 +169,9 @@ impl Guest {
         while let Some((stream, frame)) = self.inner.next_frame().map_err(failed("hear init"))? {
             link.send(stream, &frame);
         }
-        self.outputs.retain(|app, sources| {
-            let done = sources.each_mut().map(|source| source.advance(output_call(*app), true, link));
-            done != [true, true]
+        self.outputs.retain(|app, output| {
+            output.advance(output_call(*app), link);
+            !output.is_done()
         });
         Ok(())
     }
@@ -197,12 +194,4 @@ fn wait(link: &Link) -> Result<(), Failure> {
     let mut fds: Vec<PollFd<'_>> = Vec::new();
     link.add_to(&mut fds);
     poll(&mut fds, None).map(drop).map_err(failed("wait for the monitor"))
-}
-
-/// Its reading end does not block.
-fn pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
-    const WHAT: &str = "make a pipe for an app's output";
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(WHAT))?;
-    rustix::io::ioctl_fionbio(&read, true).map_err(failed(WHAT))?;
-    Ok((read, write))
 }

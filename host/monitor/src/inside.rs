@@ -20,6 +20,7 @@ use rkt_sys::pidfd::{Exit, reap_any};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::process as own;
 use rkt_sys::signal::Signals;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 
 use self::app::{App, Forwarded, News};
@@ -27,10 +28,10 @@ use self::command::Entered;
 use crate::between::{CALL, Event, app_of, output_call};
 use crate::idle::Idle;
 
-mod app;
+pub(crate) mod app;
 mod command;
 mod orders;
-pub(crate) mod source;
+mod source;
 
 /// Commands that may run in a pod at a time, beside its apps.
 const MOST_COMMANDS: usize = 64;
@@ -44,8 +45,26 @@ const TIME_WITH_HOST: Duration = Duration::from_secs(1);
 /// Write ends of an app's output.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pub(crate) output: OwnedFd,
-    pub(crate) error: OwnedFd,
+    output: OwnedFd,
+    error: OwnedFd,
+}
+
+impl Output {
+    /// Pipes for an app's output and error output: the ends to read from, which do not block, and these.
+    pub(crate) fn make() -> Result<([OwnedFd; 2], Self), Failure> {
+        const WHAT: &str = "make a pipe for output";
+        let pipe = || {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(process::failed(WHAT))?;
+            rustix::io::ioctl_fionbio(&read, true).map_err(process::failed(WHAT))?;
+            Ok((read, write))
+        };
+        let ((from_output, output), (from_error, error)) = (pipe()?, pipe()?);
+        Ok(([from_output, from_error], Self { output, error }))
+    }
+
+    fn into_stdio(self) -> Stdio {
+        Stdio::Files { input: None, output: self.output, error: self.error }
+    }
 }
 
 struct Init {
@@ -126,8 +145,8 @@ fn begin(pod: &Prepared) -> Result<Signals, (Option<usize>, Failure)> {
 
 fn start_all(apps: Vec<PreparedApp>, outputs: Vec<Output>) -> Result<BTreeMap<usize, App>, (Option<usize>, Failure)> {
     let apps = apps.into_iter().zip(outputs).enumerate();
-    apps.map(|(number, (app, Output { output, error }))| {
-        let started = App::start(app, &Stdio::Files { input: None, output, error });
+    apps.map(|(number, (app, output))| {
+        let started = App::start(app, &output.into_stdio());
         started.map(|app| (number, app)).map_err(|failure| (Some(number), failure))
     })
     .collect()

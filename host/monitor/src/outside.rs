@@ -15,8 +15,8 @@ use rkt_monitor::start::Arguments;
 use rkt_plan::{Channel, Inside, MainProgram};
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
+use rkt_sys::process;
 use rkt_sys::signal::Signals;
-use rkt_sys::{process, socket};
 use rustix::process::Signal;
 
 use self::apps::Apps;
@@ -24,7 +24,7 @@ use self::change::Change;
 use self::clients::Clients;
 use self::debug::Debug;
 use self::ending::Ending;
-use self::guest::Guest;
+use self::guest::{Expected, Guest};
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
@@ -138,20 +138,23 @@ fn start(
     let mut outputs = Outputs::new();
     let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut hold)?;
     debug.step("start helpers");
-    let (ours, theirs) = socket::pair().map_err(failed("make a connection to a guest"))?;
+    let mut expected = None;
     let prepared = match &plan.program {
         None => Prepared::apps_of(launch, &plan, &mut hold)?,
         Some(MainProgram { inside: Inside::Init { channel: Channel::Socket(_), .. }, .. }) => {
             return Err(Failure::new("this monitor speaks to no init on a socket"));
         }
-        Some(main) => programs::prepare(launch, &plan, &main.program, Some(theirs.as_fd()), &mut hold)?,
+        Some(main) => {
+            let (guest, theirs) = Expected::of(main)?.unzip();
+            expected = guest;
+            programs::prepare(launch, &plan, &main.program, theirs.as_ref().map(OwnedFd::as_fd), &mut hold)?
+        }
     };
-    drop(theirs);
     debug.step("prepare mounts and groups");
     let (voices, theirs) = outputs.add(&prepared)?;
     let first = Cell::start(prepared, pod, theirs)?;
     debug.step("make the pod's first process");
-    let guest = Guest::meet(launch, &plan, pod, ours, &mut outputs)?;
+    let guest = expected.map(|expected| Guest::meet(launch, &plan, expected, pod, &mut outputs)).transpose()?;
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     let pod = pod.try_clone().map_err(failed("hold the pod's directory"))?;

@@ -1,16 +1,14 @@
 //! An app as init has it: what it was started from, its first process, and how it is taken away.
 
-use std::os::fd::OwnedFd;
-
 use rkt_executor::process::{self, Pinned, Progress, Starting, Stdio};
 use rkt_executor::{Failure, PreparedApp};
 use rkt_monitor::frame::{Channel, Frame};
 use rkt_monitor::link::Link;
 use rkt_sys::pidfd::PidFd;
 use rkt_sys::poll::{PollFd, PollFlags};
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal};
 
+use super::Output;
 use super::source::Source;
 
 /// An app, from the start of its first process until it is taken away.
@@ -143,16 +141,11 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Makes pipes for output; the app's ends come as what its first process gets.
-    pub(crate) fn make() -> Result<(Self, Stdio), Failure> {
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(process::failed("make a pipe"));
-        let ((from_output, output), (from_error, error)) = (pipe()?, pipe()?);
-        let ours = |channel, from: OwnedFd| {
-            rustix::io::ioctl_fionbio(&from, true).map_err(process::failed("make a pipe"))?;
-            Ok(Source::new(channel, from))
-        };
-        let sources = [ours(Channel::Output, from_output)?, ours(Channel::Error, from_error)?];
-        Ok((Self { sources, is_done: false }, Stdio::Files { input: None, output, error }))
+    /// Makes pipes for output, and the app's ends of them.
+    pub(crate) fn make() -> Result<(Self, Output), Failure> {
+        let ([output, error], theirs) = Output::make()?;
+        let sources = [Source::new(Channel::Output, output), Source::new(Channel::Error, error)];
+        Ok((Self { sources, is_done: false }, theirs))
     }
 
     /// Adds what it waits for.

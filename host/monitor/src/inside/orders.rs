@@ -54,8 +54,8 @@ impl Init {
     }
 
     fn start(&mut self, number: usize, prepared: PreparedApp) -> Result<(), Failure> {
-        let (output, stdio) = Forwarded::make()?;
-        let app = App::start(prepared, &stdio)?;
+        let (output, theirs) = Forwarded::make()?;
+        let app = App::start(prepared, &theirs.into_stdio())?;
         app.go();
         say_made(&mut self.link, number, &app);
         self.apps.insert(number, app);

@@ -15,6 +15,7 @@ use rkt_monitor::link::Link;
 use rkt_monitor::parcel::Outgoing;
 use rkt_plan::{Channel as Way, CheckedPlan, Inside, MainProgram};
 use rkt_sys::poll::PollFd;
+use rkt_sys::socket;
 use rustix::process::Signal;
 
 use super::output::Outputs;
@@ -40,20 +41,34 @@ pub(super) struct Guest {
     has_finished: bool,
 }
 
+/// A guest that is to come: our end of the connection, and what it is told of init in it.
+#[derive(Debug)]
+pub(super) struct Expected {
+    ours: OwnedFd,
+    speaks_within: Duration,
+    hint: Option<String>,
+}
+
+impl Expected {
+    /// Of the plan's program, where that runs a guest; with the end that the program gets.
+    pub(super) fn of(main: &MainProgram) -> Result<Option<(Self, OwnedFd)>, Failure> {
+        let Inside::Init { channel: Way::Descriptor, speaks_within, hint } = &main.inside else { return Ok(None) };
+        let (ours, theirs) = socket::pair().map_err(failed("make a connection to a guest"))?;
+        let speaks_within = Duration::from_secs((*speaks_within).into());
+        Ok(Some((Self { ours, speaks_within, hint: hint.clone() }, theirs)))
+    }
+}
+
 impl Guest {
-    /// The guest that the plan's program runs, where it runs one.
+    /// The guest that the plan's program runs, at the other end of this connection.
     pub(super) fn meet(
         launch: &Launch,
         plan: &CheckedPlan,
+        expected: Expected,
         pod: &OwnedFd,
-        ours: OwnedFd,
         outputs: &mut Outputs,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(MainProgram { inside: Inside::Init { channel: Way::Descriptor, speaks_within, hint }, .. }) =
-            &plan.program
-        else {
-            return Ok(None);
-        };
+    ) -> Result<Self, Failure> {
+        let Expected { ours, speaks_within, hint } = expected;
         let mut theirs = launch.clone();
         // The host's paths are none of its business.
         theirs.places.roots.clear();
@@ -65,17 +80,17 @@ impl Guest {
         let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
         let apps = plan.apps.iter().zip((0..).map(output_call));
         let voices: Vec<usize> = apps.map(|(app, call)| outputs.add_forwarded(call, app.stdio)).collect();
-        Ok(Some(Self {
+        Ok(Self {
             link: Link::new(ours).map_err(failed("make a connection to a guest"))?,
             launch: Outgoing::new(launch_stream(), json),
             started: Instant::now(),
-            speaks_within: Duration::from_secs((*speaks_within).into()),
-            hint: hint.clone(),
+            speaks_within,
+            hint,
             trial: Some(launch.trial.clone()),
             pod: pod.try_clone().map_err(failed("hold the pod's directory"))?,
             voices: voices.first().copied().unwrap_or_default(),
             has_finished: false,
-        }))
+        })
     }
 
     /// Sends what can be sent, the launch once the guest has spoken.

@@ -11,7 +11,7 @@ use rkt_plan::Stdio;
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::signal::Signals;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{SpliceFlags, splice};
 
 use crate::inside;
 
@@ -71,18 +71,15 @@ impl Outputs {
     /// Makes pipes for all that was prepared. Their ends come in that order, and the number of the first;
     /// the others' numbers follow.
     pub(crate) fn add(&mut self, prepared: &Prepared) -> Result<(usize, Vec<inside::Output>), Failure> {
-        const WHAT: &str = "make a pipe for output";
         let first = self.voices;
         let mut theirs = Vec::new();
         for app in prepared.apps() {
-            let (output, their_output) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(WHAT))?;
-            let (error, their_error) = pipe_with(PipeFlags::CLOEXEC).map_err(failed(WHAT))?;
-            for (to, pipe) in [output, error].into_iter().enumerate() {
-                rustix::io::ioctl_fionbio(&pipe, true).map_err(failed(WHAT))?;
+            let (ours, output) = inside::Output::make()?;
+            for (to, pipe) in ours.into_iter().enumerate() {
                 self.sources.push(Source::new(self.voices, to, From::Pipe(pipe), app.plan().stdio));
             }
             self.voices += 1;
-            theirs.push(inside::Output { output: their_output, error: their_error });
+            theirs.push(output);
         }
         Ok((first, theirs))
     }
