@@ -13,7 +13,7 @@ use rkt_pod::{
 use crate::arguments::Globals;
 use crate::escape::cell;
 use crate::install;
-use crate::plugin::{self, Found};
+use crate::plugin::{self, Early, Found};
 use crate::report::Failure;
 
 /// The configuration that comes with rkt.
@@ -33,6 +33,8 @@ const NOBODY_ELSE_PLANS: &str =
 #[derive(Debug)]
 pub(crate) struct Flavor {
     found: Found,
+    /// Its process, where that was started early.
+    planner: Option<Planner>,
     /// As records name it.
     identity: PluginIdentity,
     policy: Policy,
@@ -43,6 +45,11 @@ pub(crate) struct Flavor {
 impl Flavor {
     /// The flavor of this name, or the one of pods that name none.
     pub(crate) fn find(globals: &Globals, name: Option<&str>) -> Result<Self, Failure> {
+        Self::find_or_take(globals, name, None)
+    }
+
+    /// The same, where one may have been started early: nothing else has the name of one that comes with rkt.
+    pub(crate) fn find_or_take(globals: &Globals, name: Option<&str>, early: Option<Early>) -> Result<Self, Failure> {
         let policy = read_policy(globals)?;
         let Some(name) = name.or(policy.default_flavor()) else {
             return Err(Failure::said("no flavor is named and none is the default").hint(format!(
@@ -50,8 +57,12 @@ impl Flavor {
                 globals.local_config.join("stage1.toml").display()
             )));
         };
-        let found = plugin::load(globals, meant(&policy, name))?;
-        Ok(Self { identity: found.identity(), found, policy, data: globals.dir.clone() })
+        let name = meant(&policy, name);
+        let (found, planner) = match early.filter(|early| early.plugin.name() == name) {
+            Some(early) => (Found::without_image(early.plugin), Some(early.planner)),
+            None => (plugin::load(globals, name)?, None),
+        };
+        Ok(Self { identity: found.identity(), found, planner, policy, data: globals.dir.clone() })
     }
 
     /// The very flavor that planned a pod that runs, whatever has its name by now. What it may propose is what
@@ -60,7 +71,7 @@ impl Flavor {
         let identity = record.proposal.plugin.clone();
         let found = plugin::recorded(globals, &identity, NOBODY_ELSE_PLANS)?;
         let found = Found { image: plugin::recorded_image(globals, &identity), ..found };
-        Ok(Self { found, identity, policy: read_policy(globals)?, data: globals.dir.clone() })
+        Ok(Self { found, identity, planner: None, policy: read_policy(globals)?, data: globals.dir.clone() })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
@@ -79,11 +90,12 @@ impl Flavor {
         self.policy.options(self.name(), asked)
     }
 
-    /// Starts its process, which loads the plugin while other things are done, unless it was started `early`.
-    pub(crate) fn start(self, early: Option<Planner>) -> Result<Started, Failure> {
+    /// Starts its process, which loads the plugin while other things are done, unless that was started early.
+    pub(crate) fn start(mut self) -> Result<Started, Failure> {
         let granted = self.granted()?;
+        let early = self.planner.take();
         let plugin = &self.found.plugin;
-        let planner = match early.filter(|early| early.runs(plugin)) {
+        let planner = match early {
             Some(planner) => planner,
             None => Planner::start(&install::planner(plugin.trust())?, plugin, Limits::default())?,
         };
@@ -182,8 +194,7 @@ impl Asked {
 
     /// Takes the plan, and judges it for the pod that it was asked for.
     pub(crate) fn verdict(self, pod: &rkt_plan::Pod, waivers: Waivers) -> Result<Verdict, Failure> {
-        let data = self.flavor.data.clone();
-        self.judge(pod, &HostFacts { data: &data }, waivers)
+        self.judge(pod, None, waivers)
     }
 
     /// The same for what a pod is to become that runs as recorded: what was true of the host then is true.
@@ -193,12 +204,16 @@ impl Asked {
         pod: &rkt_plan::Pod,
         waivers: Waivers,
     ) -> Result<Verdict, Failure> {
-        let data = self.flavor.data.clone();
-        self.judge(pod, &PinnedFacts { record, host: HostFacts { data: &data } }, waivers)
+        self.judge(pod, Some(record), waivers)
     }
 
-    fn judge(self, pod: &rkt_plan::Pod, facts: &dyn Facts, waivers: Waivers) -> Result<Verdict, Failure> {
+    fn judge(self, pod: &rkt_plan::Pod, pinned: Option<&Record>, waivers: Waivers) -> Result<Verdict, Failure> {
         let Self { flavor, plan, granted } = self;
+        let host = HostFacts { data: &flavor.data };
+        let facts: &dyn Facts = match pinned {
+            None => &host,
+            Some(record) => &PinnedFacts { record, host },
+        };
         let judged = plan.judged(facts, |planned| {
             let proposal = Proposal {
                 plugin: flavor.identity.clone(),

@@ -40,9 +40,10 @@ const DEFAULT: &str = include!(concat!(env!("OUT_DIR"), "/default.rs"));
 
 const BUILT_IN: &[BuiltIn] = &include!(concat!(env!("OUT_DIR"), "/flavors.rs"));
 
-/// A process that was started before it was known whether it is wanted.
+/// A flavor that comes with rkt and its process, started before it was known whether it is meant.
 #[derive(Debug)]
 pub(crate) struct Early {
+    pub(crate) plugin: Plugin,
     pub(crate) planner: Planner,
     /// How long that took.
     pub(crate) took: Duration,
@@ -60,7 +61,7 @@ pub(crate) fn start_early(words: &[OsString]) -> Option<Early> {
     let flavor = BuiltIn::find(named.unwrap_or(DEFAULT))?;
     let plugin = Plugin::embedded(flavor.name, flavor.code).ok()?;
     let planner = Planner::start(&install::planner(Trust::Wasm).ok()?, &plugin, Limits::default()).ok()?;
-    Some(Early { planner, took: begun.elapsed() })
+    Some(Early { plugin, planner, took: begun.elapsed() })
 }
 
 /// A plugin, and the image that it came in.
@@ -72,7 +73,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn without_image(plugin: Plugin) -> Self {
+    pub(crate) fn without_image(plugin: Plugin) -> Self {
         Self { plugin, image: None }
     }
 

@@ -39,7 +39,6 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Planner {
     plugin: String,
-    digest: String,
     limits: Limits,
     socket: UnixStream,
     process: Process,
@@ -122,12 +121,7 @@ impl Planner {
         // A few bytes into an empty socket: this waits for nobody.
         message::write(&socket, &Start { limits: limits.clone(), part }).map_err(start)?;
         let process = Process::start(program, theirs.as_fd(), file.as_fd()).map_err(start)?;
-        Ok(Self { plugin: plugin.name().to_owned(), digest: plugin.digest().to_owned(), limits, socket, process })
-    }
-
-    /// Whether it is this plugin's process.
-    pub fn runs(&self, plugin: &Plugin) -> bool {
-        self.plugin == plugin.name() && self.digest == plugin.digest()
+        Ok(Self { plugin: plugin.name().to_owned(), limits, socket, process })
     }
 
     /// Asks for the plan of a pod. The process goes about it while the caller does other things.

@@ -25,7 +25,7 @@ pub(super) fn app_add(context: &Context, add: &AppAdd, images: Vec<ImageArgument
     let app = request::added_app(image, words.flags, words.arguments, mounts, insecure);
 
     let edit = pod.edit()?;
-    let flavor = Flavor::of(&context.globals, edit.record())?.start(None)?;
+    let flavor = Flavor::of(&context.globals, edit.record())?.start()?;
     let wanted = edit.with(app, volumes, Origin::CommandLine)?;
     let name = wanted.manifest.apps().last().map(|app| app.name.clone());
     for warning in &wanted.warnings {

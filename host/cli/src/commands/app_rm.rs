@@ -21,7 +21,7 @@ pub(super) fn app_rm(context: &Context, rm: &AppRm) -> Outcome {
         let failure = Failure::from(error);
         if is_last { failure.hint(format!("rkt stop {}", pod.uuid())) } else { failure }
     })?;
-    let flavor = Flavor::of(&context.globals, edit.record())?.start(None)?;
+    let flavor = Flavor::of(&context.globals, edit.record())?.start()?;
     let verdict = flavor.ask(&wanted.view)?.verdict_again(edit.record(), &wanted.view, Waivers::Told)?;
     let manifest = edit.manifest().clone();
     edit.enact(wanted, verdict, None)?;

@@ -27,7 +27,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
     let flavor = Flavor::find(&context.globals, plan.pod.flavor().as_deref())?;
     let name = flavor.name().to_owned();
     let options = flavor.options(plan.pod.settings());
-    let flavor = flavor.start(None)?;
+    let flavor = flavor.start()?;
     let mut apps = Vec::new();
     for words in images {
         apps.push((look_at(context, &words.image)?, words.flags, words.arguments));
@@ -93,7 +93,7 @@ impl Other {
             Self::Flavor(flavor) => {
                 let name = flavor.name().to_owned();
                 let view = rkt_plan::Pod { settings: flavor.options(asked), ..pod.view.clone() };
-                let verdict = flavor.start(None)?.ask(&view)?.verdict(&view, rkt_pod::Waivers::Told)?;
+                let verdict = flavor.start()?.ask(&view)?.verdict(&view, rkt_pod::Waivers::Told)?;
                 Ok((verdict.plan().clone(), name))
             }
             Self::Pod(uuid, record) => Ok((record.plan()?, format!("pod {uuid}"))),

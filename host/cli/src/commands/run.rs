@@ -37,9 +37,9 @@ pub(super) fn run(
     }
     let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
     // Its process loads the plugin while images are looked up.
-    let flavor = Flavor::find(&context.globals, run.pod.flavor().as_deref())?;
+    let flavor = Flavor::find_or_take(&context.globals, run.pod.flavor().as_deref(), early)?;
     let options = flavor.options(run.pod.settings());
-    let flavor = flavor.start(early.map(|early| early.planner))?;
+    let flavor = flavor.start()?;
     steps.done("find the plugin");
     let mut apps = Vec::new();
     for words in images {
