@@ -12,8 +12,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use rkt_appc::{AcName, PodManifest, Volume};
+use rkt_executor::Places;
 use rkt_executor::trial::Trial;
-use rkt_executor::{Launch, Places};
 use rkt_monitor::ControlError;
 use rkt_monitor::message::{STAGED, STAGED_FILES};
 use rkt_plan::{AppChange, Origin, Refusal, Unchangeable};
@@ -120,17 +120,7 @@ impl Edit<'_> {
         let asked = self.prepare(&change, &pod.manifest, &new_volumes, &pod.images).and_then(|places| {
             let places = Places { payload, ..places };
             self.stage(&pod.manifest, &record).map_err(|cause| ChangeError::Directory { uuid, cause })?;
-            let launch = Launch {
-                pod: record.pod,
-                plan: record.proposal.plan,
-                declared: record.proposal.declared,
-                granted: record.proposal.granted,
-                plugin: record.proposal.plugin.name,
-                places,
-                commands: pod.commands,
-                trial: Trial::default(),
-            };
-            let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
+            let json = record.into_launch(places, pod.commands, Trial::default());
             let running = |cause| ChangeError::Running(RunningError::Monitor { uuid, cause });
             self.pod.control().map_err(ChangeError::Running)?.change(json).map_err(running)
         });

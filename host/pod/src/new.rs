@@ -10,9 +10,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, Volume};
+use rkt_executor::Places;
 use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::trial::Trial;
-use rkt_executor::{Launch, Places};
 use rkt_monitor::start::{Start, StartError};
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
@@ -155,17 +155,7 @@ impl NewPod {
         let Verdict { proposal, plan } = verdict;
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
-        let launch = Launch {
-            pod: record.pod,
-            plan: record.proposal.plan,
-            declared: record.proposal.declared,
-            granted: record.proposal.granted,
-            plugin: record.proposal.plugin.name,
-            places: written.places,
-            commands: pod.commands,
-            trial,
-        };
-        let json = serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host");
+        let json = record.into_launch(written.places, pod.commands, trial);
         let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;
         self.pods.make_stage(Stage::Run).map_err(NewPodError::Directory)?;
         self.move_to(Stage::Run).map_err(failed)?;

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use rkt_appc::ImageId;
+use rkt_executor::trial::Trial;
+use rkt_executor::{Command, Launch, Places};
 use rkt_plan::{Answered, CheckedPlan, Permissions, Plan, Pod, Refusal, Trust};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,21 @@ impl Record {
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a record has only text keys")
+    }
+
+    /// What the static program is told, as it is told: what was decided, and what this host has for it.
+    pub(crate) fn into_launch(self, places: Places, commands: BTreeMap<String, Command>, trial: Trial) -> Vec<u8> {
+        let launch = Launch {
+            pod: self.pod,
+            plan: self.proposal.plan,
+            declared: self.proposal.declared,
+            granted: self.proposal.granted,
+            plugin: self.proposal.plugin.name,
+            places,
+            commands,
+            trial,
+        };
+        serde_json::to_vec(&launch).expect("a launch has only text keys and paths of this host")
     }
 
     /// The plan, checked again.
