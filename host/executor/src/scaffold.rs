@@ -79,7 +79,7 @@ fn pivot(mount: &OwnedFd) -> rkt_sys::Result<()> {
     let host = Root::open(Path::new("/"))?;
     mount::attach(mount.as_fd(), host.as_fd())?;
     drop(host);
-    mount::pivot_root_keeping(mount.as_fd(), c"host")?;
+    mount::pivot_root_keeping(mount.as_fd(), Path::new(name(HOST)))?;
     let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
     mount::change(mount.as_fd(), read_only, Depth::One)?;
     let kernels = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;

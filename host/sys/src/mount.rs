@@ -4,7 +4,6 @@
 //! resolved by a mount call. What is mounted where is the caller's affair.
 #![allow(unsafe_code, reason = "mount_setattr(2)")]
 
-use std::ffi::CStr;
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -305,7 +304,7 @@ pub fn set_propagation_of_all(propagation: Propagation) -> Result<()> {
 /// # Errors
 /// Where `new_root` is not the root of a mount in this namespace, or it or its parent is shared.
 pub fn pivot_root(new_root: BorrowedFd<'_>) -> Result<()> {
-    exchange_roots(new_root, c".")?;
+    exchange_roots(new_root, Path::new("."))?;
     unmount_detached(Path::new("."))?;
     enter_root()
 }
@@ -314,12 +313,12 @@ pub fn pivot_root(new_root: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// As for [`pivot_root`], or where there is no such directory.
-pub fn pivot_root_keeping(new_root: BorrowedFd<'_>, old: &CStr) -> Result<()> {
+pub fn pivot_root_keeping(new_root: BorrowedFd<'_>, old: &Path) -> Result<()> {
     exchange_roots(new_root, old)?;
     enter_root()
 }
 
-fn exchange_roots(new_root: BorrowedFd<'_>, old: &CStr) -> Result<()> {
+fn exchange_roots(new_root: BorrowedFd<'_>, old: &Path) -> Result<()> {
     rustix::process::fchdir(new_root).map_err(Error::on("fchdir", "the new root"))?;
     rustix::process::pivot_root(c".", old).map_err(Error::on("pivot_root", "the new root"))
 }
