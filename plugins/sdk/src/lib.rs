@@ -64,3 +64,4 @@ pub use pod::{
     VolumeMount,
 };
 pub use program::{Argument, Piece, Program};
+pub use service::SERVICE_REQUESTS;

@@ -67,6 +67,20 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
+/// The requests that a plan shows in which every app is a [service](Jail::service), and which gives the pod its
+/// host name: for [`Plan::waive_all_but`](crate::Plan::waive_all_but).
+pub const SERVICE_REQUESTS: [&str; 9] = [
+    "hostname",
+    "user",
+    "read-only-root",
+    "volume",
+    "limit",
+    "capabilities",
+    "seccomp",
+    "no-new-privileges",
+    "oom-score",
+];
+
 impl Jail<'_> {
     /// All that an app has as an ordinary service, and what it asked for. `cgroups` is how the kernel that it
     /// runs on has control groups. Permissions `root`, `user`, `bind:volume`, `link`, `mount:KIND` and

@@ -5,7 +5,7 @@
 //! and capabilities, a filter of system calls, and cannot gain privileges by executing programs. Users
 //! are the host's users.
 
-use rkt_sdk::{Cgroups, Facts, Namespace, Plan, Pod, Problem};
+use rkt_sdk::{Cgroups, Facts, Namespace, Plan, Pod, Problem, SERVICE_REQUESTS};
 
 rkt_sdk::stage1!(plan, asks: [
     "share:user", "hostname", "root", "user", "bind:volume", "link",
@@ -18,19 +18,6 @@ rkt_sdk::stage1!(plan, asks: [
     "capability:CAP_NET_RAW", "capability:CAP_SETFCAP", "capability:CAP_SETGID", "capability:CAP_SETPCAP",
     "capability:CAP_SETUID", "capability:CAP_SYS_CHROOT",
 ]);
-
-/// The requests that a plan of container shows.
-const HANDLED: [&str; 9] = [
-    "hostname",
-    "user",
-    "read-only-root",
-    "volume",
-    "limit",
-    "capabilities",
-    "seccomp",
-    "no-new-privileges",
-    "oom-score",
-];
 
 /// Plans a pod of any number of apps.
 ///
@@ -45,7 +32,7 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     if cgroups != Cgroups::Unified {
         plan.note("the host has no unified control groups, so the apps see none at /sys/fs/cgroup");
     }
-    plan.waive_all_but(pod, &HANDLED);
+    plan.waive_all_but(pod, &SERVICE_REQUESTS);
     for app in &pod.apps {
         plan.app(&app.name).service(app, cgroups);
     }

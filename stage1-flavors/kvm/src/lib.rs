@@ -8,7 +8,7 @@ mod processor;
 mod volumes;
 
 use processor::Processor;
-use rkt_sdk::{Cgroups, Facts, Plan, Pod, Problem};
+use rkt_sdk::{Cgroups, Facts, Plan, Pod, Problem, SERVICE_REQUESTS};
 
 rkt_sdk::stage1!(plan, asks: [
     "program:host:/usr/bin/qemu-system-x86_64", "program:host:/usr/lib/qemu/virtiofsd", "channel", "unfiltered",
@@ -25,19 +25,6 @@ rkt_sdk::stage1!(plan, asks: [
     "capability:CAP_SETUID", "capability:CAP_SYS_CHROOT",
 ]);
 
-/// The requests that a plan of kvm shows.
-const HANDLED: [&str; 9] = [
-    "hostname",
-    "user",
-    "read-only-root",
-    "volume",
-    "limit",
-    "capabilities",
-    "seccomp",
-    "no-new-privileges",
-    "oom-score",
-];
-
 /// Plans a pod of any number of apps.
 ///
 /// # Errors
@@ -53,7 +40,7 @@ pub fn plan(pod: &Pod, facts: &dyn Facts) -> Result<Plan, Problem> {
     plan.hostname(&pod.hostname);
     plan.note("the network is the guest's own and has a loopback interface only");
     plan.note("what is planned for apps is done in the guest; the machine as a whole is limited outside");
-    plan.waive_all_but(pod, &HANDLED);
+    plan.waive_all_but(pod, &SERVICE_REQUESTS);
     if !volumes.is_empty() {
         volumes::serve(&mut plan, &volumes);
     }
