@@ -18,6 +18,10 @@ mod path;
 mod pax;
 pub(crate) mod pipeline;
 pub(crate) mod reader;
+mod write;
+
+pub(crate) use self::pax::is_kept;
+pub use self::write::write_aci;
 
 /// Why an archive is refused or cannot be read.
 #[derive(Debug, thiserror::Error)]

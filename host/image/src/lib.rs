@@ -13,10 +13,11 @@ pub mod peek;
 pub mod policy;
 pub mod reference;
 pub mod store;
+mod tree;
 pub mod verification;
 
 pub use archive::pipeline::Progress;
-pub use archive::{ArchiveError, EntryName};
+pub use archive::{ArchiveError, EntryName, write_aci};
 pub use peek::{Peek, PeekError, peek};
 pub use policy::{Devices, Limits, Policy};
 pub use reference::{Reference, ReferenceError};
