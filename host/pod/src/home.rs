@@ -23,7 +23,7 @@ pub(crate) const MANIFESTS: &str = "appsinfo";
 pub(crate) const LAYERS: &str = "overlay";
 
 /// Where the empty volumes are, by their names.
-const VOLUMES: &str = "sharedVolumes";
+pub(crate) const VOLUMES: &str = "sharedVolumes";
 
 /// A pod's directory.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,7 @@ impl Home<'_> {
         let json = image.manifest.to_json();
         files::write(self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
         let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
-        let (upper, work) = (format!("{LAYERS}/{app}.upper"), format!("{LAYERS}/{app}.work"));
+        let (upper, work) = (upper(app), format!("{LAYERS}/{app}.work"));
         for directory in [&upper, &work] {
             files::make_directory(self.directory, directory, 0o750)?;
         }
@@ -127,6 +127,11 @@ impl Home<'_> {
         rustix::fs::chownat(self.directory, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(rustix::fs::chmodat(self.directory, path, mode, AtFlags::empty())?)
     }
+}
+
+/// The directory that takes an app's changes, in its pod's directory.
+pub(crate) fn upper(app: &AcName) -> String {
+    format!("{LAYERS}/{app}.upper")
 }
 
 fn whole(name: &str) -> &str {
