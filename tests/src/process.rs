@@ -27,7 +27,7 @@ pub fn name(pid: u32) -> String {
 }
 
 /// Every process that has something below a directory: open, mounted, as its working directory or as
-/// its root. A pod's processes all have its directory mounted, whatever namespaces they are in.
+/// its root. A pod's processes all have its directory open or mounted, whatever namespaces they are in.
 pub fn that_use(directory: &Path) -> Vec<u32> {
     all().into_iter().filter(|pid| uses(*pid, directory)).collect()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_until};
+use rkt_tests::{FLAVORS, Output, Rkt, apps, images, process, wait_until};
 use rustix::process::Signal;
 
 fn keys(value: &serde_json::Value) -> BTreeSet<&str> {
@@ -284,7 +284,7 @@ fn run_is_one_process_from_the_command_line_to_the_end() {
         let pod = rkt.start([flavor, &image]);
         let recorded = fs::read_to_string(pod.directory().join("ppid")).unwrap();
         assert_eq!(recorded.trim_end(), pod.pid().to_string(), "{flavor}");
-        assert_ne!(process::namespaces(pod.init()), process::namespaces(pod.pid()), "{flavor}");
+        assert_ne!(process::namespaces(apps::process_of(&pod, "waits")), process::namespaces(pod.pid()), "{flavor}");
         pod.end();
         rkt.collect();
     }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod ready;
 pub mod trial;
 
+mod assemble;
 mod hold;
 mod journal;
 mod program;

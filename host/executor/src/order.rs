@@ -6,7 +6,7 @@
 //! 2. [`Prepared::enter_pod`], in the first process of the pod's namespaces.
 //!    An app that comes later, or to an init that was not born of this process, takes another way from 1 to
 //!    here: [`crate::places`].
-//! 3. [`assemble`], in an app's first process: its files, and the end of all that was the host's.
+//! 3. [`crate::assemble`], in an app's first process: its files, and the end of all that was the host's.
 //! 4. [`confine`], in every process of an app, the first and those entered later: less and less.
 
 use std::collections::BTreeSet;
@@ -15,42 +15,39 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rkt_plan::{
-    Access, CheckedPlan, Credentials, Jail, Mount, Namespace, Program as PlannedProgram, Role, Template, User,
-};
+use rkt_plan::{CheckedPlan, Credentials, Jail, Namespace, Program as PlannedProgram, Role, Template, User};
 use rkt_sys::capability::Capabilities;
-use rkt_sys::mount as sys_mount;
 use rkt_sys::network::Isolated;
 use rkt_sys::root::Root;
 use rkt_sys::seccomp::Program as Filter;
 use rkt_sys::spawn::{Child, Spawn};
 use rkt_sys::{capability, network, process, signal};
-use rustix::fs::{FsWord, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::journal::Effect;
 use crate::launch::{Command, Launch};
 use crate::places::Parts;
+use crate::process::drop_stdio;
 use crate::program::{self, Program};
-use crate::scaffold::{self, Scaffold};
-use crate::words::{
-    bind, capabilities, device, file, hostname, limit, link, mask, mount, oom_score, read_only, root, seccomp, share,
-    user,
-};
+use crate::scaffold::{self, Base};
+use crate::words::{bind, capabilities, device, hostname, limit, oom_score, root, seccomp, share, user};
 
 /// What it takes to start the first process of namespaces, and below it apps or a program, with everything
 /// from the host in hand.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Namespaces that are made with the first process, beside the mount namespace.
+    /// Namespaces that are made with the first process, beside that of mounts.
     own: BTreeSet<Namespace>,
     /// That of the network, where it is made before.
     network: Option<Isolated>,
     hostname: Option<String>,
     /// The control group of the first process; none: its parent's.
     group: Option<OwnedFd>,
-    scaffold: OwnedFd,
+    /// The first process's own file system. None: it stays among the host's mounts, and each app's first process
+    /// parts from them.
+    scaffold: Option<OwnedFd>,
     apps: Vec<PreparedApp>,
 }
 
@@ -62,6 +59,7 @@ pub struct PreparedApp {
     pub(crate) command: Command,
     pub(crate) limits: Option<limit::Place>,
     pub(crate) own_cgroup_namespace: bool,
+    pub(crate) base: Base,
     pub(crate) root: OwnedFd,
     /// As many as there are mounts; nothing for what is no bind.
     pub(crate) binds: Vec<Option<bind::Bind>>,
@@ -80,16 +78,19 @@ impl Prepared {
     /// # Errors
     /// Something that the plan names is not there or not allowed; [`crate::undo`] undoes what was done.
     pub fn apps_of(launch: &Launch, plan: &CheckedPlan, hold: &mut Hold) -> Result<Self, Failure> {
-        if plan.shared.contains(&Namespace::Pid) {
+        let stays_with_host = plan.shared.contains(&Namespace::Pid);
+        if stays_with_host {
             hold.journal.write(&Effect::Processes(root::name(&launch.pod.uuid)))?;
         }
         let mut own: BTreeSet<Namespace> = plan.own().collect();
         // It is made while the mounts are prepared.
         let network = own.remove(&Namespace::Network).then(Isolated::begin);
         let network = network.transpose().map_err(Failure::of(|| "make the pod's network namespace"))?;
-        let (scaffold, nodes) = scaffold::prepare()?;
-        let mut making =
-            Making { launch, nodes: &nodes, hold, own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup) };
+        // Whoever sees the host's processes sees its files by way of them: an init apart from these would take
+        // time and keep nothing from anybody.
+        let (scaffold, nodes) = (!stays_with_host).then(scaffold::prepare).transpose()?.unzip();
+        let own_cgroup_namespace = !plan.shared.contains(&Namespace::Cgroup);
+        let mut making = Making { launch, nodes: nodes.as_ref(), hold, own_cgroup_namespace };
         let mut apps: Vec<PreparedApp> = Vec::with_capacity(plan.apps.len());
         for app in &plan.apps {
             let same = apps.iter().find(|other| other.plan.seccomp == app.seccomp);
@@ -108,11 +109,11 @@ impl Prepared {
     /// As for [`Prepared::apps_of`].
     pub fn program(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
         let (scaffold, nodes) = scaffold::prepare()?;
-        let mut making = Making { launch, nodes: &nodes, hold, own_cgroup_namespace: true };
+        let mut making = Making { launch, nodes: Some(&nodes), hold, own_cgroup_namespace: true };
         let own = Namespace::ALL.into_iter().filter(|namespace| *namespace != Namespace::User).collect();
         let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
         let (network, hostname, group) = (None, None, hold.group_of_init()?);
-        Ok(Self { own, network, hostname, group, scaffold, apps: vec![prepared] })
+        Ok(Self { own, network, hostname, group, scaffold: Some(scaffold), apps: vec![prepared] })
     }
 
     /// Makes the first process of the namespaces, which does this and ends with the code that it returns.
@@ -121,7 +122,8 @@ impl Prepared {
     /// The kernel refused.
     pub fn spawn(mut self, body: impl FnOnce(Self) -> i32) -> Result<Child, Failure> {
         let group = self.group.take();
-        let spawn = Spawn { namespaces: share::of(&self.own), cgroup: group.as_ref().map(OwnedFd::as_fd) };
+        let namespaces = share::of(&self.own, self.scaffold.is_some());
+        let spawn = Spawn { namespaces, cgroup: group.as_ref().map(OwnedFd::as_fd) };
         let made = match self.network.take() {
             None => spawn.run(|| body(self)),
             Some(network) => network.within(|| spawn.run(|| body(self))).and_then(|made| made),
@@ -135,24 +137,32 @@ impl Prepared {
         !self.own.contains(&Namespace::Pid)
     }
 
-    /// Makes the pod's first process, which is this one, one that knows nothing of the host.
+    /// Whether the pod's first process stays among the host's mounts: it can [`part_from_host`] later.
+    pub fn stays_with_host(&self) -> bool {
+        self.scaffold.is_none()
+    }
+
+    /// Makes the pod's first process, which is this one, one that has nothing of the host but what the plan shares,
+    /// and, where that is the host's processes, its mounts. Lets go of the caller's input and output.
     ///
     /// # Errors
     /// The kernel refused a step.
     pub fn enter_pod(&self) -> Result<(), Failure> {
-        scaffold::enter(&self.scaffold)?;
+        if let Some(scaffold) = &self.scaffold {
+            scaffold::enter(scaffold)?;
+        }
         if let Some(name) = &self.hostname {
             hostname::set(name)?;
         }
         if self.own.contains(&Namespace::Network) {
             network::bring_up_loopback().map_err(Failure::of(|| "bring up the pod's loopback"))?;
         }
-        Ok(())
+        drop_stdio(if self.stays_with_host() { scaffold::HOSTS_NULL } else { scaffold::NULL })
     }
 
     /// Every descriptor in it, for a process that closes all others.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.apps.iter().flat_map(PreparedApp::descriptors).chain([self.scaffold.as_fd()]).collect()
+        self.apps.iter().flat_map(PreparedApp::descriptors).chain(self.scaffold.iter().map(OwnedFd::as_fd)).collect()
     }
 
     /// The apps, in the order of the pod.
@@ -184,7 +194,8 @@ pub struct Jailed<'a> {
 /// What is common to all that is prepared for one first process.
 struct Making<'a> {
     launch: &'a Launch,
-    nodes: &'a Root,
+    /// Where nodes of devices go, in the file system of the first process, where that has one.
+    nodes: Option<&'a Root>,
     hold: &'a mut Hold,
     own_cgroup_namespace: bool,
 }
@@ -224,12 +235,17 @@ impl Making<'_> {
         let parts = Parts::with_limits(self.launch, jail, root, limits)?;
         let name = |index| format!("{}-{index}", jail.name);
         let owner = (jail.user == User::Own).then_some(&user);
+        let needs_scaffold = !jail.devices.is_empty() || !jail.masked.is_empty();
+        let (own, own_nodes) = (self.nodes.is_none() && needs_scaffold).then(scaffold::prepare).transpose()?.unzip();
+        let nodes = self.nodes.or(own_nodes.as_ref());
         let devices = parts.devices.iter().enumerate();
-        let devices = devices.map(|(index, model)| model.make(self.nodes, &name(index), owner));
+        let devices =
+            devices.map(|(index, model)| model.make(nodes.ok_or_else(scaffold::missing)?, &name(index), owner));
         let devices = devices.collect::<Result<_, _>>()?;
         Ok(PreparedApp {
             limits: parts.limits,
             own_cgroup_namespace: self.own_cgroup_namespace,
+            base: if self.nodes.is_some() { Base::Init } else { Base::Host(own) },
             command,
             user,
             root: parts.root,
@@ -258,7 +274,11 @@ impl PreparedApp {
         let devices = self.devices.iter().filter_map(device::Device::descriptor);
         let limits = self.limits.iter().flat_map(limit::Place::descriptors);
         let files = self.files.iter().map(|(_, file)| file).chain(&self.handles).map(OwnedFd::as_fd);
-        [self.root.as_fd()].into_iter().chain(binds).chain(devices).chain(limits).chain(files)
+        let base = match &self.base {
+            Base::Init => None,
+            Base::Host(own) => own.as_ref().map(OwnedFd::as_fd),
+        };
+        [self.root.as_fd()].into_iter().chain(base).chain(binds).chain(devices).chain(limits).chain(files)
     }
 
     /// The app's name.
@@ -277,8 +297,8 @@ impl PreparedApp {
     }
 }
 
-/// Lets go of the host's mounts, which the pod's first process keeps out of the way until then: apps' first
-/// processes let go of them by themselves.
+/// Lets go of the host's mounts, which a first process with a file system of its own keeps out of the way until
+/// then: apps' first processes let go of them by themselves.
 ///
 /// # Errors
 /// The kernel refused.
@@ -286,57 +306,16 @@ pub fn leave_host() -> Result<(), Failure> {
     scaffold::leave_host()
 }
 
-/// Builds an app's root in this process's mount namespace and makes it the only one there. Returns the
-/// app's terminals, where the plan gives it any.
-pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
-    let scaffold = Scaffold::open().map_err(Failure::of(|| "open init's file system"))?;
-    let root = root::attach(app.root.as_fd(), Path::new(scaffold::APP))?;
-    file::make_all(&root, &app.plan)?;
-    for (planned, bound) in app.plan.mounts.iter().zip(&app.binds) {
-        enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
-    }
-    for device in &app.devices {
-        device::enact(&root, device, &scaffold.nodes, &app.plan.mounts)?;
-    }
-    for link in &app.plan.links {
-        link::enact(&root, link)?;
-    }
-    for path in &app.plan.read_only {
-        read_only::enact(&root, path)?;
-    }
-    for path in &app.plan.masked {
-        mask::enact(&root, path, &scaffold)?;
-    }
-    match app.plan.root {
-        rkt_plan::Root::Image(access) => root::finish(&root, access)?,
-        rkt_plan::Root::Bare => root::finish(&root, Access::ReadOnly)?,
-    }
-    let devpts = find_terminals(&root);
-    sys_mount::pivot_root(root.as_fd()).map_err(Failure::of(|| "make the image the root"))?;
-    Ok(devpts)
+/// Gives a first process that stays with the host a file system of its own after all: one with places for apps
+/// that come later ([`crate::places`]).
+///
+/// # Errors
+/// The kernel refused.
+pub fn part_from_host() -> Result<(), Failure> {
+    scaffold::part_from_host()
 }
 
-fn enact_mount(root: &Root, planned: &Mount, bound: Option<&bind::Bind>, all: &[Mount]) -> Result<(), Failure> {
-    match (planned, bound) {
-        (Mount::FileSystem { kind, target, options }, _) => mount::enact(root, *kind, target, options, all)
-            .map_err(|cause| cause.within(format!("mount {} on {target}", kind.name()))),
-        (Mount::Bind { source, target, .. }, Some(bound)) => bound
-            .attach(root, target, all)
-            .map_err(|cause| cause.within(format!("bind {} on {target}", bind::describe(source)))),
-        (Mount::Bind { .. }, None) => unreachable!("every bind of a plan is prepared with it"),
-    }
-}
-
-/// The devpts that programs of the app look for, before any of them could have put something else there.
-fn find_terminals(root: &Root) -> Option<OwnedFd> {
-    // DEVPTS_SUPER_MAGIC of linux/magic.h.
-    const DEVPTS: FsWord = 0x1cd1;
-    let directory = root.open_path(Path::new("/dev/pts")).ok()?;
-    let stat = rustix::fs::fstatfs(&directory).ok()?;
-    (stat.f_type == DEVPTS).then_some(directory)
-}
-
-/// Sets what has to be set while the pod's own procfs is in reach: before the app's root is entered.
+/// Sets what has to be set while a procfs is in reach that no app has changed: before the app's root is entered.
 pub(crate) fn set_oom_score(app: &PreparedApp) -> Result<(), Failure> {
     app.plan.oom_score.map_or(Ok(()), |adjustment| oom_score::set(Path::new(scaffold::PROC), adjustment))
 }

@@ -17,12 +17,14 @@
 //! places lack something is not started.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rkt_plan::{CheckedPlan, Credentials, Jail, Mount, Namespace, User};
 use rkt_sys::mount::{self, Attributes, Depth, FileSystem};
 use rkt_sys::namespace;
 use rkt_sys::root::Root;
+use rkt_sys::spawn::Child;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
@@ -30,7 +32,7 @@ use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::launch::{Command, Launch};
 use crate::order::PreparedApp;
-use crate::scaffold;
+use crate::scaffold::{self, Base};
 use crate::target::Kind;
 use crate::words::{bind, device, limit, root, seccomp};
 
@@ -85,13 +87,13 @@ impl Parts {
 /// ends soon.
 ///
 /// # Errors
-/// The kernel refused a step; nothing is left in the places.
-pub fn put(init: BorrowedFd<'_>, apps: &[(usize, Parts)]) -> Result<(), Failure> {
+/// Init has no mount namespace of its own, or the kernel refused a step; nothing is left in the places.
+pub fn put(init: &Child, apps: &[(usize, Parts)]) -> Result<(), Failure> {
     let groups: Vec<_> = apps
         .iter()
         .map(|(_, parts)| parts.limits.as_ref().map(limit::Place::mounts).transpose())
         .collect::<Result<_, _>>()?;
-    namespace::enter(init, namespace::Namespace::Mount).map_err(Failure::of(|| "enter the pod"))?;
+    enter(init)?;
     // What somebody left who was interrupted here.
     while clear().is_ok() {}
     let put = make_places().and_then(|top| {
@@ -105,6 +107,17 @@ pub fn put(init: BorrowedFd<'_>, apps: &[(usize, Parts)]) -> Result<(), Failure>
         let _ = clear();
         Failure::of(|| "bring it into the pod")(cause)
     })
+}
+
+/// Enters init's mount namespace, which is never the host's: what is put there would be on the host.
+fn enter(init: &Child) -> Result<(), Failure> {
+    let failed = || "enter the pod";
+    let of = |process: &str| std::fs::metadata(format!("/proc/{process}/ns/mnt")).map(|stat| stat.ino());
+    let (hosts, inits) = (of("self"), of(&init.pid.to_string()));
+    if hosts.map_err(Failure::of(failed))? == inits.map_err(Failure::of(failed))? {
+        return Err(Failure::new("its init is among the host's mounts").within(failed()));
+    }
+    namespace::enter(init.process.as_fd(), namespace::Namespace::Mount).map_err(Failure::of(failed))
 }
 
 fn make_places() -> rkt_sys::Result<Root> {
@@ -186,6 +199,7 @@ impl PreparedApp {
             handles: Vec::new(),
             limits: limits(app, &places)?,
             own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup),
+            base: Base::Init,
             root,
             binds: binds.collect::<Result<_, _>>()?,
             devices: devices.collect::<Result<_, _>>()?,

@@ -18,6 +18,7 @@ use rkt_sys::{process, socket};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid};
 
+use crate::assemble::assemble;
 use crate::failure::{Failure, on_one_line};
 use crate::launch::Command;
 use crate::order::{self, PreparedApp};
@@ -104,7 +105,7 @@ pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
         let mounts = pin(Namespace::Mount)?;
         let cgroups = app.own_cgroup_namespace.then(|| pin(Namespace::Cgroup)).transpose()?;
         take_stdio(app, stdio)?;
-        let devpts = order::assemble(app)?;
+        let devpts = assemble(app)?;
         send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
         wait_to_go(status)?;
         match order::confine(app, &app.command, &app.handles, status)? {}
@@ -179,7 +180,7 @@ fn take_stdio(app: &PreparedApp, stdio: &Stdio) -> Result<(), Failure> {
             let input = if let Some(input) = input {
                 input
             } else {
-                null = scaffold::open_null()?;
+                null = scaffold::open_null(app.base.null())?;
                 &null
             };
             become_stdio(input, output, error).map_err(Failure::of(failed))
@@ -281,7 +282,7 @@ impl AsFd for Starting {
     }
 }
 
-/// Kills the children of this process, as its own procfs lists them. Theirs become this process's own
+/// Kills the children of this process, as procfs lists them. Theirs become this process's own
 /// when they are gone, where it is their reaper.
 ///
 /// # Errors
@@ -298,7 +299,7 @@ pub fn kill_children() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Kills every process in an app's mount namespace, as this process's own procfs shows them. Whether there
+/// Kills every process in an app's mount namespace, as procfs shows them. Whether there
 /// was any: they end in their own time, so it is asked again.
 ///
 /// # Errors
@@ -344,12 +345,9 @@ pub fn become_init(in_own_pid_namespace: bool) -> Result<(), Failure> {
     rustix::process::setsid().map(drop).map_err(failed("begin a session"))
 }
 
-/// Lets go of the caller's input and output, once the pod's own null device is there.
-///
-/// # Errors
-/// The kernel refused.
-pub fn drop_stdio() -> Result<(), Failure> {
-    let null = scaffold::open_null()?;
+/// Lets go of the caller's input and output, for the null device at this place.
+pub(crate) fn drop_stdio(null: &'static str) -> Result<(), Failure> {
+    let null = scaffold::open_null(null)?;
     become_stdio(&null, &null, &null).map_err(failed("let go of input and output"))
 }
 

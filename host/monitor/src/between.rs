@@ -20,6 +20,9 @@ pub(crate) enum Order {
         /// The signal.
         number: i32,
     },
+    /// Gets a mount namespace of its own, where apps that come later find their parts; answered by
+    /// [`Event::Parted`]. For an init that stays among the host's mounts.
+    Part,
     /// Starts apps whose parts are in their places, and clears the places. The launch that has their plans
     /// and commands came before, as a parcel on [`launch_stream`].
     Add {
@@ -72,6 +75,11 @@ pub(crate) enum Event {
         app: usize,
         /// How.
         ended: Ended,
+    },
+    /// Init has a mount namespace of its own, or why not.
+    Parted {
+        /// Why not.
+        failure: Option<Failure>,
     },
     /// Nothing lives of an app that was to be removed.
     Removed {

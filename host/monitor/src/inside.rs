@@ -1,13 +1,13 @@
 //! Init: the pod's first process. It sets the pod up, starts its apps, lets commands in, and reaps. Apps come
 //! and go while it runs, as the monitor orders.
 //!
-//! It knows the plan and nothing of the host. When the monitor's end of the connection closes, all of
+//! It knows the plan, and of the host what the pod sees of it. When the monitor's end of the connection closes, all of
 //! the pod ends.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rkt_executor::order::{Prepared, leave_host};
 use rkt_executor::process::{self, CODE_OF_NO_PROGRAM, Stdio};
@@ -38,9 +38,6 @@ const MOST_COMMANDS: usize = 64;
 
 /// How often it is looked whether what was killed is gone.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// How long init keeps the host's mounts where it can wait to let go of them: longer than a short pod runs.
-const TIME_WITH_HOST: Duration = Duration::from_secs(1);
 
 /// Write ends of an app's output.
 #[derive(Debug)]
@@ -78,8 +75,6 @@ struct Init {
     /// A launch on its way here, and the last that came.
     incoming: Incoming,
     launch: Option<Vec<u8>>,
-    /// When the host's mounts are to be let go of, where they still are here.
-    host: Option<Instant>,
     idle: Idle,
 }
 
@@ -91,9 +86,8 @@ pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>,
     };
     let begun = begin(&pod).and_then(|signals| {
         let apps = start_all(pod.take_apps(), outputs)?;
-        // The kernel takes its time about it. Whoever sees the host's processes sees their mounts: there it
-        // can wait.
-        if !pod.shares_pids() {
+        // The kernel takes its time about it.
+        if !pod.stays_with_host() {
             leave_host().map_err(|failure| (None, failure))?;
         }
         apps.values().for_each(App::go);
@@ -102,8 +96,7 @@ pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>,
     match begun {
         Ok((signals, apps)) => {
             // Where the monitor is gone there is nobody to tell.
-            let host = pod.shares_pids().then(|| Instant::now() + TIME_WITH_HOST);
-            let _ = Init::new(link, signals, apps, host).serve();
+            let _ = Init::new(link, signals, apps).serve();
         }
         Err((app, failure)) => {
             link.send_message(CALL, &Event::Failed { app, failure });
@@ -137,7 +130,6 @@ fn begin(pod: &Prepared) -> Result<Signals, (Option<usize>, Failure)> {
         process::become_init(!pod.shares_pids())?;
         own::set_name(c"rkt-init").map_err(process::failed("take a name"))?;
         pod.enter_pod()?;
-        process::drop_stdio()?;
         Signals::block(&[Signal::CHILD]).map_err(process::failed("watch for the end of processes"))
     };
     begun().map_err(|failure| (None, failure))
@@ -153,7 +145,7 @@ fn start_all(apps: Vec<PreparedApp>, outputs: Vec<Output>) -> Result<BTreeMap<us
 }
 
 impl Init {
-    fn new(link: Link, signals: Signals, apps: BTreeMap<usize, App>, host: Option<Instant>) -> Self {
+    fn new(link: Link, signals: Signals, apps: BTreeMap<usize, App>) -> Self {
         Self {
             link,
             signals,
@@ -162,7 +154,6 @@ impl Init {
             commands: BTreeMap::new(),
             incoming: Incoming::default(),
             launch: None,
-            host,
             idle: Idle::default(),
         }
     }
@@ -180,7 +171,6 @@ impl Init {
                 return send_all(&mut self.link);
             }
             self.wait()?;
-            self.advance_host();
             self.advance_apps();
             self.reap();
             while let Some((stream, frame)) = self.link.next_frame()? {
@@ -202,8 +192,6 @@ impl Init {
         flags.set(PollFlags::IN, self.link.wants_to_receive());
         flags.set(PollFlags::OUT, self.link.wants_to_send());
         let pause = self.apps.values().any(App::is_leaving).then_some(PAUSE);
-        let left = self.host.map(|at| at.saturating_duration_since(Instant::now()));
-        let pause = pause.into_iter().chain(left).min();
         let link_is_ready = {
             let mut fds = vec![PollFd::new(&self.link, flags), PollFd::new(&self.signals, PollFlags::IN)];
             self.apps.values().for_each(|app| app.add_to(&mut fds));
@@ -220,15 +208,6 @@ impl Init {
             self.link.receive()?;
         }
         Ok(())
-    }
-
-    /// Lets go of the host's mounts when it is time.
-    fn advance_host(&mut self) {
-        if self.host.is_some_and(|at| at <= Instant::now()) {
-            // What is not let go of is kept for as long as the pod runs.
-            let _ = leave_host();
-            self.host = None;
-        }
     }
 
     fn advance_apps(&mut self) {

@@ -333,7 +333,7 @@ impl Monitor {
             Event::Failed { failure, .. } => Err(failure.within("program")),
             Event::Up { .. } => self.apps.numbers().into_iter().try_for_each(|app| self.hear_event(Event::Up { app })),
             Event::Exited { ended, .. } => self.apps.numbers().into_iter().try_for_each(|app| self.ended(app, ended)),
-            Event::Removed { .. } => Ok(()),
+            Event::Parted { .. } | Event::Removed { .. } => Ok(()),
         }
     }
 
@@ -364,6 +364,7 @@ impl Monitor {
             }
             Event::Failed { app: None, failure } => return Err(failure),
             Event::Exited { app, ended } => self.ended(app, ended)?,
+            Event::Parted { failure } => self.change_hears_parted(failure),
             Event::Removed { app } => self.change_hears_removed(app),
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What the monitor orders of init: signals, and apps that come and go.
 
+use rkt_executor::order::part_from_host;
 use rkt_executor::process;
 use rkt_executor::{Failure, Launch, PreparedApp, places};
 use rkt_plan::CheckedPlan;
@@ -23,6 +24,10 @@ impl Init {
                 if let (Some(app), Some(signal)) = (self.apps.get(&app), signal::from_number(number)) {
                     app.signal(signal);
                 }
+            }
+            Order::Part => {
+                let failure = part_from_host().err();
+                self.link.send_message(CALL, &Event::Parted { failure });
             }
             Order::Add { apps } => self.add(&apps),
             Order::Remove { app } => match self.apps.get_mut(&app) {

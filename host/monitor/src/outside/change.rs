@@ -39,6 +39,8 @@ pub(crate) struct Change {
 
 #[derive(Debug)]
 enum Step {
+    /// Init, until now among the host's mounts, gets some of its own.
+    Parting,
     /// It is judged, and prepared, for an app that would have this number.
     Judging { number: usize, errand: Errand },
     /// An app comes: init is told, and starts it.
@@ -119,7 +121,7 @@ impl Monitor {
                 let app = *app;
                 self.kill(app, None)
             }
-            Step::Asking { .. } | Step::Killing { .. } => Ok(()),
+            Step::Parting | Step::Asking { .. } | Step::Killing { .. } => Ok(()),
             Step::Clearing { errand, failure } => {
                 if let Some(cleared) = errand.result::<()>() {
                     let failure = failure.take().or(cleared.err());
@@ -132,7 +134,7 @@ impl Monitor {
 
     fn begin_change(&mut self, wanted: Wanted) {
         let Wanted { asker, launch } = wanted;
-        let begun = self.judge(&launch).and_then(|step| {
+        let begun = self.first_step(&launch).and_then(|step| {
             let launch = memfd::sealed("rkt-launch", &launch).map_err(failed("keep what the pod is to be"))?;
             Ok(Change { asker, launch, step })
         });
@@ -141,6 +143,14 @@ impl Monitor {
             Err(failure) => self.clients.answer(asker, &refusal(&failure)),
         }
         self.idle = Idle::default();
+    }
+
+    fn first_step(&mut self, wanted: &[u8]) -> Result<Step, Failure> {
+        if self.first.stays_with_host {
+            self.first.link.send_message(CALL, &Order::Part);
+            return Ok(Step::Parting);
+        }
+        self.judge(wanted)
     }
 
     fn judge(&self, wanted: &[u8]) -> Result<Step, Failure> {
@@ -219,6 +229,17 @@ impl Monitor {
             Reply::Done {}
         };
         self.clients.answer(change.asker, &reply);
+    }
+
+    /// Init has parted from the host's mounts, or why not.
+    pub(super) fn change_hears_parted(&mut self, failure: Option<Failure>) {
+        let Some(Change { step: Step::Parting, launch, .. }) = &self.change else { return };
+        self.first.stays_with_host = failure.is_some();
+        let judged = failure.map_or_else(|| read(launch), Err).and_then(|wanted| self.judge(&wanted));
+        match judged {
+            Ok(step) => self.step(step),
+            Err(failure) => self.end_change(Some(failure)),
+        }
     }
 
     /// An app runs its program: perhaps the one that was to come.
@@ -334,5 +355,5 @@ fn bring(
     let planned = planned.ok_or_else(|| Failure::new("the plan has no such app"))?;
     let mut hold = Hold::of_running(pod, &launch.pod.uuid, init.pid, planned)?;
     let parts = Parts::take(launch, planned, &mut hold)?;
-    places::put(init.process.as_fd(), &[(number, parts)])
+    places::put(init, &[(number, parts)])
 }

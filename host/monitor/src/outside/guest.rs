@@ -219,7 +219,7 @@ impl Monitor {
     pub(super) fn hear_machine(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Made { pid, .. } => self.outputs.name(self.voices, "machine", pid),
-            Event::Up { .. } | Event::Removed { .. } => {}
+            Event::Up { .. } | Event::Parted { .. } | Event::Removed { .. } => {}
             Event::Failed { failure, .. } => return Err(failure.within("program")),
             Event::Exited { ended, .. } => {
                 // It may have spoken a moment ago.

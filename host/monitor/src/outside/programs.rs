@@ -32,6 +32,8 @@ const TIME_TO_BE_READY: Duration = Duration::from_secs(30);
 pub(super) struct Cell {
     pub(super) init: Child,
     pub(super) link: Link,
+    /// Whether init stays among the host's mounts.
+    pub(super) stays_with_host: bool,
 }
 
 impl Cell {
@@ -39,8 +41,10 @@ impl Cell {
     /// held here would never end.
     pub(super) fn start(prepared: Prepared, pod: &OwnedFd, outputs: Vec<inside::Output>) -> Result<Self, Failure> {
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
+        let stays_with_host = prepared.stays_with_host();
         let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))?;
-        Ok(Self { init, link: Link::new(ours).map_err(failed("make a connection to init"))? })
+        let link = Link::new(ours).map_err(failed("make a connection to init"))?;
+        Ok(Self { init, link, stays_with_host })
     }
 
     /// Sees to it that init runs. One that somebody stopped from outside does nothing until it is told to go on.
@@ -153,7 +157,7 @@ impl Helpers {
                         let code = ended.code();
                         return Err(Failure::new(format!("it ended with {code} before it was ready")));
                     }
-                    Some(Event::Removed { .. }) | None => {}
+                    Some(Event::Parted { .. } | Event::Removed { .. }) | None => {}
                 }
             }
             outputs.advance(&mut running.cell.link);
@@ -204,7 +208,7 @@ impl Helpers {
                     Some(Event::Failed { failure, .. }) => {
                         return Err(failure.within(format!("helper {}", helper.name)));
                     }
-                    Some(Event::Up { .. } | Event::Removed { .. }) | None => {}
+                    Some(Event::Up { .. } | Event::Parted { .. } | Event::Removed { .. }) | None => {}
                 }
             }
             if helper.cell.link.has_ended() && !helper.has_ended && !is_over {

@@ -23,7 +23,7 @@ fn both(scripts: &[&str]) -> [TestPod; 2] {
 }
 
 /// Asks for a change, as `rkt` does: what the pod is to be is staged first.
-fn change(pod: &Running, wanted: &Launch, mark: &str) -> Result<(), ControlError> {
+pub(crate) fn change(pod: &Running, wanted: &Launch, mark: &str) -> Result<(), ControlError> {
     let staged = pod.path().join(STAGED);
     fs::create_dir_all(&staged).unwrap();
     for name in STAGED_FILES {
@@ -37,7 +37,7 @@ fn marks(pod: &Running) -> Vec<Option<String>> {
     STAGED_FILES.iter().map(|name| fs::read_to_string(pod.path().join(name)).ok()).collect()
 }
 
-fn names(pod: &Running) -> Vec<String> {
+pub(crate) fn names(pod: &Running) -> Vec<String> {
     pod.control().status().unwrap().apps.into_iter().map(|app| app.name).collect()
 }
 
@@ -54,7 +54,7 @@ fn enter(pod: &Running, app: &str, script: &str) -> (Result<Ended, ControlError>
 }
 
 /// Reads the monitor's output until it ends with this.
-fn read_until(pod: &mut Running, text: &str) -> String {
+pub(crate) fn read_until(pod: &mut Running, text: &str) -> String {
     let mut seen = Vec::new();
     let monitor = pod.monitor.as_mut().unwrap();
     while !seen.ends_with(text.as_bytes()) {
@@ -322,6 +322,16 @@ fn what_cannot_change_is_refused_and_the_pod_is_as_it_was() {
     assert_eq!(names(&pod), ["a", "b"]);
 }
 
+/// Stops init: it does nothing until it is told to go on. It has parted from the host's mounts by then, without which
+/// no change gets so far as to be judged.
+fn stop_init(pod: &Running) -> Pid {
+    let error = pod.control().change(b"{}".to_vec()).unwrap_err().to_string();
+    assert!(error.contains("understand what is to be"), "{error}");
+    let init = Pid::from_raw(pod.control().status().unwrap().init.cast_signed()).unwrap();
+    kill_process(init, Signal::STOP).unwrap();
+    init
+}
+
 /// All that a client says who asks for a change.
 fn asking(wanted: &Launch) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -354,9 +364,7 @@ fn a_change_whose_asker_is_gone_is_made_to_its_end_or_never_begun() {
             wait_for(|| !pod.control().status().unwrap().is_changing);
             assert_eq!(names(&pod), ["a"]);
         }
-        let init = Pid::from_raw(pod.control().status().unwrap().init.cast_signed()).unwrap();
-        // Init does nothing until it is told to go on.
-        kill_process(init, Signal::STOP).unwrap();
+        let init = stop_init(&pod);
         let mut client = UnixStream::connect(pod.path().join("control")).unwrap();
         client.write_all(&asking).unwrap();
         wait_for(|| names(&pod).len() == 2);
@@ -378,8 +386,7 @@ fn a_monitor_that_is_killed_in_the_middle_leaves_nothing() {
         let uuid = pod.launch.pod.uuid.clone();
         let pod = pod.start();
         pod.wait_until_ready();
-        let init = Pid::from_raw(pod.control().status().unwrap().init.cast_signed()).unwrap();
-        kill_process(init, Signal::STOP).unwrap();
+        let init = stop_init(&pod);
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| change(&pod, &wanted, "b"));
             wait_for(|| pod.control().status().unwrap().apps.len() == 2);
