@@ -112,8 +112,8 @@ impl Session {
         self.pod.as_ref().expect("the handle of the pod is given out in the call, which comes after `begin`")
     }
 
-    pub(crate) fn into_plan(self) -> Plan {
-        self.plan
+    pub(crate) fn take_plan(&mut self) -> Plan {
+        std::mem::take(&mut self.plan)
     }
 
     /// A refusal, in the plugin's own words, where it is not too long for one.

@@ -1,5 +1,7 @@
 //! Running a plugin inside the engine, within limits.
 
+use std::mem::ManuallyDrop;
+
 use rkt_plan::Pod;
 use wasmtime::component::{Component, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Error, ResourceLimiter, Store, Trap, WasmBacktrace};
@@ -13,8 +15,10 @@ use crate::load::{self, Code};
 use crate::message::LastReply;
 
 /// A plugin that is ready to be called: loaded, linked, its memory set up.
+///
+/// The process ends with the plugin's answer, for which rkt waits: nothing of all this is taken apart before.
 pub(crate) struct Ready {
-    store: Store<State>,
+    store: ManuallyDrop<Store<State>>,
     plugin: Stage1,
     limits: Limits,
 }
@@ -32,22 +36,23 @@ impl Ready {
         let unloadable = |cause: Error| Failure::Load { why: format!("{cause:#}") };
         let mut config = engine::config();
         load::code_is_mapped(&mut config);
-        let engine = Engine::new(&config).map_err(unloadable)?;
-        let component = code.load(&engine).map_err(unloadable)?;
+        let engine = ManuallyDrop::new(Engine::new(&config).map_err(unloadable)?);
+        let component = ManuallyDrop::new(code.load(&engine).map_err(unloadable)?);
         let linked = link(&engine, &component).map_err(|cause| Failure::Link { why: format!("{cause:#}") })?;
-        let mut store = store(&engine, &limits, ask).map_err(unloadable)?;
-        let plugin = linked.instantiate(&mut store).map_err(|error| failure(&error, &limits))?;
+        let linked = ManuallyDrop::new(linked);
+        let mut store = ManuallyDrop::new(store(&engine, &limits, ask).map_err(unloadable)?);
+        let plugin = linked.instantiate(&mut *store).map_err(|error| failure(&error, &limits))?;
         Ok(Self { store, plugin, limits })
     }
 
     /// Calls the plugin.
     pub(crate) fn plan(mut self, pod: Pod) -> Result<LastReply, Failure> {
         self.store.data_mut().session.begin(pod);
-        let outcome = self.plugin.call_plan(&mut self.store, Resource::new_own(0), Resource::new_own(0));
+        let outcome = self.plugin.call_plan(&mut *self.store, Resource::new_own(0), Resource::new_own(0));
         let outcome = outcome.map_err(|error| failure(&error, &self.limits))?;
-        let session = self.store.into_data().session;
+        let session = &mut self.store.data_mut().session;
         match outcome {
-            Ok(()) => Ok(LastReply::Planned(session.into_plan())),
+            Ok(()) => Ok(LastReply::Planned(session.take_plan())),
             Err(problem) => session.refusal(problem.message, problem.hint),
         }
     }
@@ -64,8 +69,8 @@ fn store(engine: &Engine, limits: &Limits, ask: Ask) -> wasmtime::Result<Store<S
 }
 
 fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Stage1Pre<State>> {
-    let mut linker = Linker::new(engine);
-    contract::add_to_linker(&mut linker, |state: &mut State| &mut state.session)?;
+    let mut linker = ManuallyDrop::new(Linker::new(engine));
+    contract::add_to_linker(&mut *linker, |state: &mut State| &mut state.session)?;
     let pre: InstancePre<State> = linker.instantiate_pre(component)?;
     Stage1Pre::new(pre)
 }

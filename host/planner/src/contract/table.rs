@@ -49,9 +49,9 @@ pub(crate) fn plan(stage1: &'static Stage1, pod: Pod, limits: Limits, ask: Ask) 
     SESSION.set(Some(session));
     let mut problem = header::Problem { message: Text::NONE, hint: Text::NONE };
     let outcome = plan(&HOST, handle(THE_ONE), handle(THE_ONE), &mut problem);
-    let session = SESSION.take().ok_or_else(never_given)?;
+    let mut session = SESSION.take().ok_or_else(never_given)?;
     match outcome {
-        header::PLANNED => Ok(LastReply::Planned(session.into_plan())),
+        header::PLANNED => Ok(LastReply::Planned(session.take_plan())),
         header::REFUSED => {
             let reader = Reader::of(&session);
             let (message, hint) = (reader.text(problem.message)?, reader.option(problem.hint)?);
