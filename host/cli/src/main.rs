@@ -28,10 +28,11 @@ use std::process::ExitCode;
 
 use invocation::Stop;
 use report::{FAILURE, Report, print, say};
+use rkt_sys::allocator::Allocator;
 
 /// The C library of static programs allocates slowly, and most commands do little else.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Allocator = Allocator::new();
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();

@@ -11,6 +11,7 @@
 use std::process::ExitCode;
 
 use rkt_monitor::start::Arguments;
+use rkt_sys::allocator::Allocator;
 
 mod between;
 mod guest;
@@ -23,7 +24,7 @@ const FAILURE: u8 = 254;
 
 /// The C library of static programs asks the kernel for each few pages and gives them back.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Allocator = Allocator::new();
 
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {

@@ -4,9 +4,11 @@
 //! less time than starting rkt, of which it needs nothing. rkt never runs the engine.
 #![forbid(unsafe_code)]
 
+use rkt_sys::allocator::Allocator;
+
 /// The C library of static programs allocates slowly, and an engine that starts does little else.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Allocator = Allocator::new();
 
 fn main() {
     rkt_planner::run_caged()

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod allocator;
 pub mod capability;
 pub mod cgroup;
 pub mod error;
