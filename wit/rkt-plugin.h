@@ -272,6 +272,9 @@ typedef struct rkt_host {
     void (*jail_limit)(rkt_jail *jail, rkt_text what, uint64_t value);
     void (*jail_oom_score)(rkt_jail *jail, int32_t adjustment);
     void (*jail_stdio)(rkt_jail *jail, rkt_text mode);
+
+    /* pods.wit, later: the targets of volumes that are wanted alone */
+    rkt_texts (*app_single_volumes)(const rkt_app *app);
 } rkt_host;
 
 /* Whether this host gives a function that came later than others. */

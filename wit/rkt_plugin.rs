@@ -256,6 +256,7 @@ pub struct Host {
     pub jail_limit: extern "C" fn(jail: *mut Jail, what: Text<'_>, value: u64),
     pub jail_oom_score: extern "C" fn(jail: *mut Jail, adjustment: i32),
     pub jail_stdio: extern "C" fn(jail: *mut Jail, mode: Text<'_>),
+    pub app_single_volumes: extern "C" fn(app: *const App) -> List<'static, Text<'static>>,
 }
 
 /// The pod was planned.

@@ -129,6 +129,8 @@ impl fmt::Display for Change {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::word::{JailWord, Place, ProgramWord, Role};
     use crate::{Access, App, Asked, Credentials, LimitKind, Origin, Permissions, Pod, check};
@@ -166,7 +168,8 @@ mod tests {
 
     fn planned(apps: &[&str], words: Vec<Word>) -> (Plan, CheckedPlan) {
         let apps = apps.iter().map(|name| app(name)).collect();
-        let pod = Pod { uuid: "u".to_owned(), hostname: None, apps, settings: std::collections::BTreeMap::new() };
+        let pod =
+            Pod { uuid: "u".to_owned(), hostname: None, apps, limits: BTreeMap::new(), settings: BTreeMap::new() };
         let all = ["share:user", "share:uts", "hostname", "root", "user", "unfiltered", "limit", "oom-score", "claim"];
         let all: Permissions = all.iter().map(|text| text.parse().unwrap()).collect();
         let plan = Plan { words };

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answer::Answered;
 use crate::artifact::Artifact;
@@ -213,13 +213,22 @@ pub enum Source {
 }
 
 /// Whether a bind takes what is mounted below its source along. Alone is the lesser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// The mount alone.
     Single,
-    /// All below it.
+    /// All below it. A volume is wanted so where nobody says otherwise.
+    #[default]
     Recursive,
+}
+
+impl Reach {
+    /// For `skip_serializing_if`: what is usual is not written.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(crate) fn is_recursive(&self) -> bool {
+        *self == Self::Recursive
+    }
 }
 
 /// A file system that the kernel makes.

@@ -260,6 +260,12 @@ pub enum Problem {
         /// The volume.
         name: String,
     },
+    /// More than any app asked for.
+    #[error("every app wants the volume {name:?} without what is mounted below it")]
+    VolumeAlone {
+        /// The volume.
+        name: String,
+    },
     /// A volume that the app was not to have.
     #[error("the pod has no volume {name:?}")]
     UnknownVolume {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checked::Reach;
 use crate::path::CleanPath;
 
 /// Who asked for something. What an image asks, policy may refuse; what the user asks is theirs.
@@ -36,6 +37,9 @@ pub struct Pod {
     pub hostname: Option<Asked<String>>,
     /// In the order in which they were named; names are unique.
     pub apps: Vec<App>,
+    /// Limits of all apps together, in the units of [`LimitKind`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<LimitKind, Asked<u64>>,
     /// `--stage1-option=NAME=VALUE`.
     pub settings: BTreeMap<String, String>,
 }
@@ -75,6 +79,13 @@ pub struct App {
     pub oom_score: Option<Asked<i16>>,
 }
 
+impl App {
+    /// The volumes that are wanted without what is mounted below their sources.
+    pub fn single_volumes(&self) -> impl Iterator<Item = &VolumeMount> {
+        self.volumes.iter().map(|asked| &asked.value).filter(|wanted| wanted.reach == Reach::Single)
+    }
+}
+
 /// Ids of a process, as the kernel knows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
@@ -105,6 +116,9 @@ pub struct VolumeMount {
     pub target: CleanPath,
     /// How.
     pub access: Access,
+    /// Whether what is mounted below the volume's source comes along.
+    #[serde(default, skip_serializing_if = "Reach::is_recursive")]
+    pub reach: Reach,
 }
 
 /// What can be limited.

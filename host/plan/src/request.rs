@@ -3,16 +3,17 @@
 //! | identifier | visible when the plan |
 //! |---|---|
 //! | `hostname` | sets that name |
+//! | `pod-limit/KIND` | never: there is no word for it yet, so it is claimed or waived |
 //! | `app/APP/user` | runs the app as exactly that user and those groups |
 //! | `app/APP/read-only-root` | uses the root read-only |
-//! | `app/APP/volume/TARGET` | binds that volume at that target with no wider access |
+//! | `app/APP/volume/TARGET` | binds that volume at that target with no wider access or reach |
 //! | `app/APP/limit/KIND` | sets a limit of that kind that is no looser |
 //! | `app/APP/capabilities` | keeps no capability that was not to be kept |
 //! | `app/APP/seccomp` | allows no call that was not to be allowed |
 //! | `app/APP/no-new-privileges` | sets it |
 //! | `app/APP/oom-score` | sets that very adjustment |
 
-use crate::checked::{CheckedPlan, Jail, Mount, Root, Source, User};
+use crate::checked::{CheckedPlan, Jail, Mount, Reach, Root, Source, User};
 use crate::pod::{Access, App, CapabilityChange, Credentials, LimitKind, Origin, Pod, SeccompFilter, VolumeMount};
 use crate::seccomp::SeccompPolicy;
 
@@ -29,7 +30,12 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ask<'a> {
     Hostname(&'a str),
-    App { app: &'a str, ask: AppAsk<'a> },
+    /// All apps together.
+    Limit(LimitKind, u64),
+    App {
+        app: &'a str,
+        ask: AppAsk<'a>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +57,12 @@ pub fn requests(pod: &Pod) -> Vec<Request<'_>> {
         by: asked.by,
         ask: Ask::Hostname(&asked.value),
     });
-    hostname.into_iter().chain(pod.apps.iter().flat_map(of_app)).collect()
+    let limits = pod.limits.iter().map(|(kind, limit)| Request {
+        id: format!("pod-limit/{}", kind.name()),
+        by: limit.by,
+        ask: Ask::Limit(*kind, limit.value),
+    });
+    hostname.into_iter().chain(limits).chain(pod.apps.iter().flat_map(of_app)).collect()
 }
 
 fn of_app<'a>(app: &'a App) -> Vec<Request<'a>> {
@@ -86,6 +97,7 @@ impl Request<'_> {
     pub fn describe(&self) -> String {
         match &self.ask {
             Ask::Hostname(name) => format!("host name {name}"),
+            Ask::Limit(kind, value) => format!("{} at most {value} for the pod as a whole", kind.name()),
             Ask::App { app, ask } => format!("{} for app {app}", ask.describe()),
         }
     }
@@ -94,6 +106,7 @@ impl Request<'_> {
     pub fn is_visible_in(&self, plan: &CheckedPlan) -> bool {
         match &self.ask {
             Ask::Hostname(name) => plan.hostname.as_deref() == Some(name),
+            Ask::Limit(..) => false,
             Ask::App { app, ask } => {
                 plan.apps.iter().find(|planned| planned.name == *app).is_some_and(|planned| ask.is_visible_in(planned))
             }
@@ -106,7 +119,10 @@ impl AppAsk<'_> {
         match self {
             Self::User(who) => format!("user {}:{}", who.uid, who.gid),
             Self::ReadOnlyRoot => "a read-only root".to_owned(),
-            Self::Volume(wanted) => format!("volume {} on {}", wanted.volume, wanted.target),
+            Self::Volume(wanted) => {
+                let alone = if wanted.reach == Reach::Single { ", without what is mounted below it" } else { "" };
+                format!("volume {} on {}{alone}", wanted.volume, wanted.target)
+            }
             Self::Limit(kind, value) => format!("{} at most {value}", kind.name()),
             Self::Capabilities(CapabilityChange::Retain(set)) => format!("capabilities {set}"),
             Self::Capabilities(CapabilityChange::Remove(set)) => format!("capabilities without {set}"),
@@ -138,8 +154,9 @@ impl AppAsk<'_> {
 
 fn shows(mount: &Mount, wanted: &VolumeMount) -> bool {
     match mount {
-        Mount::Bind { source: Source::Volume(name), target, access, .. } => {
-            *name == wanted.volume && *target == wanted.target && *access <= wanted.access
+        Mount::Bind { source: Source::Volume(name), target, access, reach } => {
+            let is_no_wider = *access <= wanted.access && *reach <= wanted.reach;
+            *name == wanted.volume && *target == wanted.target && is_no_wider
         }
         Mount::Bind { .. } | Mount::FileSystem { .. } => false,
     }

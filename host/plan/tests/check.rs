@@ -5,7 +5,7 @@ mod support;
 
 use rkt_plan::{
     Access, Answer, Asked, CapabilityChange, CapabilitySet, CheckedPlan, Credentials, JailWord, LimitKind, Origin,
-    Place, Plan, Pod, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff, explain,
+    Place, Plan, Pod, Reach, Refusal, SeccompFilter, SeccompMode, Strictness, VolumeMount, Word, check, diff, explain,
 };
 use support::{asked, permissions, pod_of, root_user};
 
@@ -242,6 +242,7 @@ fn demanding() -> Pod {
         volume: "data".to_owned(),
         target: "/data".parse().unwrap(),
         access: Access::ReadOnly,
+        reach: Reach::Recursive,
     }));
     app.limits.insert(LimitKind::Memory, asked(1 << 20));
     app.capabilities = Some(asked(CapabilityChange::Remove(CapabilitySet::from_names(["CAP_KILL"]).unwrap())));

@@ -5,15 +5,20 @@ mod support;
 
 use rkt_plan::{
     Access, Artifact, Asked, Channel, CheckedPlan, Confinement, Credentials, Handle, Inside, JailWord, Origin,
-    Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Refusal, Role, Root, Source, Strictness, User, VolumeMount,
-    Word, check, diff, explain,
+    Piece as CheckedPiece, Place, Plan, Pod, ProgramWord, Reach, Refusal, Role, Root, Source, Strictness, User,
+    VolumeMount, Word, check, diff, explain,
 };
 // The spoken piece, as opposed to the checked one.
 use rkt_plan::SpokenPiece as Piece;
 use support::{permissions, pod_of, root_user};
 
 fn pod() -> Pod {
-    let data = VolumeMount { volume: "data".into(), target: "/data".parse().unwrap(), access: Access::ReadOnly };
+    let data = VolumeMount {
+        volume: "data".into(),
+        target: "/data".parse().unwrap(),
+        access: Access::ReadOnly,
+        reach: Reach::Recursive,
+    };
     pod_of(Asked { value: root_user(), by: Origin::Image }, vec![data])
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use Strictness::{Other, Same, Stricter, Weaker};
 use rkt_plan::{
-    Access, Change, CheckedPlan, Credentials, Difference, JailWord, Origin, Place, Plan, Pod, SeccompFilter,
+    Access, Change, CheckedPlan, Credentials, Difference, JailWord, Origin, Place, Plan, Pod, Reach, SeccompFilter,
     SeccompMode, Strictness, VolumeMount, Word, check, diff,
 };
 use support::{asked, permissions, pod_of};
@@ -53,7 +53,7 @@ fn credentials(uid: u32, groups: &[u32]) -> Credentials {
 fn pod() -> Pod {
     let volume = |name: &str| {
         let target = format!("/{name}").parse().unwrap();
-        VolumeMount { volume: name.to_owned(), target, access: Access::ReadWrite }
+        VolumeMount { volume: name.to_owned(), target, access: Access::ReadWrite, reach: Reach::Recursive }
     };
     pod_of(asked(credentials(5, &[])), vec![volume("data"), volume("logs")])
 }

@@ -6,8 +6,8 @@ mod component;
 mod support;
 
 use rkt_plan::{
-    Access, Asked, CapabilityChange, CapabilitySet, Credentials, LimitKind, Origin, Pod, SeccompFilter, SeccompMode,
-    VolumeMount,
+    Access, Asked, CapabilityChange, CapabilitySet, Credentials, LimitKind, Origin, Pod, Reach, SeccompFilter,
+    SeccompMode, VolumeMount,
 };
 use rkt_planner::{Kept, Limits, Planner, Plugin, install};
 use support::{Answers, compiler, pod, program, shipped};
@@ -23,8 +23,9 @@ fn demanding() -> Pod {
     app.user = asked(Credentials { uid: 999, gid: 998, groups: (1..20).collect() });
     app.read_only_root = Some(Origin::Image);
     for number in 0..20 {
+        let reach = if number % 2 == 0 { Reach::Single } else { Reach::Recursive };
         let target = format!("/srv/{number}").parse().unwrap();
-        app.volumes.push(asked(VolumeMount { volume: format!("v{number}"), target, access: Access::ReadOnly }));
+        app.volumes.push(asked(VolumeMount { volume: format!("v{number}"), target, access: Access::ReadOnly, reach }));
     }
     app.limits = LimitKind::ALL.map(|kind| (kind, asked(4096))).into();
     app.capabilities = Some(asked(CapabilityChange::Remove(CapabilitySet::from_names(["CAP_KILL"]).unwrap())));

@@ -44,6 +44,14 @@ static bool is(rkt_text a, rkt_text b)
     return a.length == b.length && memcmp(a.data, b.data, a.length) == 0;
 }
 
+static bool is_among(rkt_text one, rkt_texts all)
+{
+    for (size_t i = 0; i < all.count; i++)
+        if (is(one, all.items[i]))
+            return true;
+    return false;
+}
+
 /* What a request asks for: `volume` of `app/db/volume/data`, `hostname` of `hostname`. */
 static rkt_text kind(rkt_text request)
 {
@@ -86,9 +94,11 @@ static void plan_files(const rkt_host *host, const rkt_app *of, rkt_jail *app)
     for (size_t i = 0; i < sizeof DEVICES / sizeof *DEVICES; i++)
         host->jail_device(app, text(DEVICES[i]));
     rkt_volume_mounts volumes = host->app_volumes(of);
+    rkt_texts alone = host->app_single_volumes(of);
     for (size_t i = 0; i < volumes.count; i++) {
         const rkt_volume_mount *volume = &volumes.items[i];
-        host->jail_bind(app, host->places_volume(volume->volume), volume->target, volume->access, RKT_RECURSIVE);
+        host->jail_bind(app, host->places_volume(volume->volume), volume->target, volume->access,
+                        is_among(volume->target, alone) ? RKT_SINGLE : RKT_RECURSIVE);
     }
 }
 

@@ -50,11 +50,12 @@ fn read_pod(pod: &pods::Pod) -> Pod {
 }
 
 fn read_app(app: &pods::App) -> App {
+    let alone = app.single_volumes();
     App {
         name: app.name(),
         user: read_credentials(app.user()),
         root_access: read_access(app.root_access()),
-        volumes: app.volumes().into_iter().map(read_volume).collect(),
+        volumes: app.volumes().into_iter().map(|mount| read_volume(mount, &alone)).collect(),
         limits: app.limits().into_iter().map(|(what, value)| Limit { what, value }).collect(),
         capabilities: app.capabilities().map(|change| match change {
             pods::CapabilityChange::Retain(names) => CapabilityChange::Retain(names),
@@ -70,8 +71,10 @@ fn read_credentials(pods::Credentials { uid, gid, groups }: pods::Credentials) -
     Credentials { uid, gid, groups }
 }
 
-fn read_volume(mount: pods::VolumeMount) -> VolumeMount {
-    VolumeMount { volume: mount.volume, target: mount.target, access: read_access(mount.access) }
+/// One with its target among those that are wanted `alone` comes without what is mounted below it.
+fn read_volume(mount: pods::VolumeMount, alone: &[String]) -> VolumeMount {
+    let reach = if alone.contains(&mount.target) { Reach::Single } else { Reach::Recursive };
+    VolumeMount { volume: mount.volume, target: mount.target, access: read_access(mount.access), reach }
 }
 
 fn read_access(access: pods::Access) -> Access {

@@ -151,10 +151,11 @@ impl<'plan> Jail<'plan> {
         self.say(JailWord::Bind { source, target: target.to_owned(), access, reach })
     }
 
-    /// Every volume that the app asks for, with what is mounted below it. Permission `bind:volume`.
+    /// Every volume that the app asks for, with what is mounted below it where that is wanted too. Permission
+    /// `bind:volume`.
     pub fn volumes(&mut self, app: &App) -> &mut Self {
         for wanted in &app.volumes {
-            self.bind(volume(&wanted.volume), &wanted.target, wanted.access, Reach::Recursive);
+            self.bind(volume(&wanted.volume), &wanted.target, wanted.access, wanted.reach);
         }
         self
     }

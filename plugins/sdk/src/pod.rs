@@ -1,6 +1,6 @@
 //! The pod as a plugin sees it: plain values, all of them resolved by the host.
 
-use crate::plan::Problem;
+use crate::plan::{Problem, Reach};
 
 /// The pod that is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +126,8 @@ pub struct VolumeMount {
     pub target: String,
     /// How.
     pub access: Access,
+    /// Whether it is wanted with what is mounted below its source.
+    pub reach: Reach,
 }
 
 /// A limit on all processes of an app.

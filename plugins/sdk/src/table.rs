@@ -243,6 +243,10 @@ pub mod rkt {
                         .collect()
                 }
 
+                pub fn single_volumes(&self) -> Vec<String> {
+                    strings((host().app_single_volumes)(self.0))
+                }
+
                 pub fn limits(&self) -> Vec<(String, u64)> {
                     let limits = (host().app_limits)(self.0).items().iter();
                     limits.map(|limit| (string(limit.what), limit.value)).collect()

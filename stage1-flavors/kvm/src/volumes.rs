@@ -32,21 +32,34 @@ const CAPABILITIES: [&str; 10] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// The pod's volumes, each with the widest access that an app has, by their numbers.
-pub(crate) fn of(pod: &Pod) -> Vec<(&str, Access)> {
-    let mut volumes: Vec<(&str, Access)> = Vec::new();
+/// A volume as far as the apps of the pod want it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Served<'a> {
+    name: &'a str,
+    access: Access,
+    reach: Reach,
+}
+
+/// The pod's volumes, each with the widest access and reach that an app has, by their numbers.
+pub(crate) fn of(pod: &Pod) -> Vec<Served<'_>> {
+    let mut volumes: Vec<Served<'_>> = Vec::new();
     for wanted in pod.apps.iter().flat_map(|app| &app.volumes) {
-        match volumes.iter_mut().find(|(name, _)| *name == wanted.volume) {
-            Some((_, access)) if wanted.access == Access::ReadWrite => *access = Access::ReadWrite,
-            Some(_) => {}
-            None => volumes.push((&wanted.volume, wanted.access)),
+        let Some(known) = volumes.iter_mut().find(|known| known.name == wanted.volume) else {
+            volumes.push(Served { name: &wanted.volume, access: wanted.access, reach: wanted.reach });
+            continue;
+        };
+        if wanted.access == Access::ReadWrite {
+            known.access = Access::ReadWrite;
+        }
+        if wanted.reach == Reach::Recursive {
+            known.reach = Reach::Recursive;
         }
     }
     volumes
 }
 
 /// The helper that serves them.
-pub(crate) fn serve(plan: &mut Plan, volumes: &[(&str, Access)]) {
+pub(crate) fn serve(plan: &mut Plan, volumes: &[Served<'_>]) {
     let mut server = plan.helper(TAG, host(SERVER));
     server.arguments(["-f", "--socket-path=/run/volumes/socket", "--rlimit-nofile=0"]);
     server.arguments(["-o", "source=/volumes,sandbox=chroot,xattr,cache=auto"]);
@@ -58,7 +71,7 @@ pub(crate) fn serve(plan: &mut Plan, volumes: &[(&str, Access)]) {
     // It reaches files by its own descriptors, and notes there that it runs.
     jail.mount("proc", "/proc", &["noexec"]).mount("tmpfs", "/var", &["mode=0700", "size=64k", "noexec"]);
     jail.bind(empty(TAG), MEETING, Access::ReadWrite, Reach::Single);
-    for (number, (name, access)) in volumes.iter().enumerate() {
-        jail.bind(volume(name), &format!("/volumes/{number}"), *access, Reach::Recursive);
+    for (number, served) in volumes.iter().enumerate() {
+        jail.bind(volume(served.name), &format!("/volumes/{number}"), served.access, served.reach);
     }
 }

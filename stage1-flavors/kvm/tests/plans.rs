@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rkt_kvm::plan;
 use rkt_sdk::testing::{assert_plan, pods};
-use rkt_sdk::{Access, NoFacts, Pod, Problem, VolumeMount};
+use rkt_sdk::{Access, NoFacts, Pod, Problem, Reach, VolumeMount};
 
 const KVM: &str = "/dev/kvm";
 
@@ -45,6 +45,7 @@ fn a_volume_is_served_once_with_the_widest_access_that_an_app_has() {
         volume: volume.to_owned(),
         target: target.to_owned(),
         access,
+        reach: Reach::Recursive,
     };
     pod.apps[0].volumes = vec![mount("a", "/a", Access::ReadOnly), mount("b", "/b", Access::ReadOnly)];
     pod.apps[1].volumes = vec![mount("c", "/c", Access::ReadOnly), mount("a", "/a", Access::ReadWrite)];
@@ -55,6 +56,22 @@ fn a_volume_is_served_once_with_the_widest_access_that_an_app_has() {
     }
     assert!(text.contains("volume(c) on /volumes/2 read-only") && !text.contains("/volumes/3"), "{text}");
     assert!(text.contains("virtiofs"), "{text}");
+}
+
+#[test]
+fn a_volume_is_served_without_what_is_mounted_below_it_where_every_app_wants_it_so() {
+    let mut pod = Pod::of_apps(&["web", "db"]);
+    let mount = |volume: &str, reach| VolumeMount {
+        volume: volume.to_owned(),
+        target: format!("/{volume}"),
+        access: Access::ReadWrite,
+        reach,
+    };
+    pod.apps[0].volumes = vec![mount("a", Reach::Single), mount("b", Reach::Single)];
+    pod.apps[1].volumes = vec![mount("a", Reach::Single), mount("b", Reach::Recursive)];
+    let text = text(&pod);
+    assert!(text.contains("volume(a) on /volumes/0 read-write single\n"), "{text}");
+    assert!(text.contains("volume(b) on /volumes/1 read-write recursive\n"), "{text}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use rkt_executor::trial::Trial;
 use rkt_executor::{Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
-    Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, ProgramWord, Role,
-    SeccompFilter, SeccompMode, SpokenPiece as Piece, VolumeMount, Word,
+    Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, ProgramWord, Reach,
+    Role, SeccompFilter, SeccompMode, SpokenPiece as Piece, VolumeMount, Word,
 };
 use rkt_sys::lock::Lock;
 
@@ -313,8 +313,12 @@ impl TestPod {
     /// Gives an app a volume of the host's, and asks for it, as the plan has to show it.
     pub(crate) fn add_volume(&mut self, app: &str, name: &str, path: PathBuf, target: &str) {
         self.launch.places.volumes.insert(name.to_owned(), path);
-        let wanted =
-            VolumeMount { volume: name.to_owned(), target: target.parse().unwrap(), access: Access::ReadWrite };
+        let wanted = VolumeMount {
+            volume: name.to_owned(),
+            target: target.parse().unwrap(),
+            access: Access::ReadWrite,
+            reach: Reach::Recursive,
+        };
         for asked in self.launch.pod.apps.iter_mut().filter(|asked| asked.name == app) {
             asked.volumes.push(Asked { value: wanted.clone(), by: Origin::CommandLine });
         }
@@ -453,7 +457,7 @@ fn launch(path: &Path) -> Launch {
     let uuid = format!("test-{}", path.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_lowercase());
     let allowed: Permissions = ALLOWED.iter().map(|text| text.parse().unwrap()).collect();
     Launch {
-        pod: Pod { uuid, hostname: None, apps: vec![], settings: BTreeMap::new() },
+        pod: Pod { uuid, hostname: None, apps: vec![], limits: BTreeMap::new(), settings: BTreeMap::new() },
         plan: Plan::default(),
         declared: allowed.clone(),
         granted: allowed,

@@ -103,6 +103,7 @@ impl Check<'_> {
             JailWord::Bind { source, target, access, recursive } => {
                 let source = self.source(subject, source, *access)?;
                 let reach = if *recursive { Reach::Recursive } else { Reach::Single };
+                self.check_reach(subject, &source, reach)?;
                 self.mount(subject, Mount::Bind { source, target: path(target)?, access: *access, reach })
             }
             JailWord::Mount { kind, target, options } => {
@@ -294,6 +295,20 @@ impl Check<'_> {
             }
             _ => Ok(Source::Volume(name.to_owned())),
         }
+    }
+
+    /// Nor does a program get what is mounted below a volume that every app wants alone. Of an app's own bind the
+    /// request says so.
+    fn check_reach(&self, subject: Subject<'_>, source: &Source, reach: Reach) -> Result<(), Problem> {
+        let (Subject::Program(_), Source::Volume(name), Reach::Recursive) = (subject, source, reach) else {
+            return Ok(());
+        };
+        let mut wanted =
+            self.pod.apps.iter().flat_map(|app| &app.volumes).filter(|wanted| wanted.value.volume == *name);
+        if wanted.any(|wanted| wanted.value.reach == Reach::Recursive) {
+            return Ok(());
+        }
+        Err(Problem::VolumeAlone { name: name.clone() })
     }
 
     fn root_of(&self, subject: Subject<'_>, name: &str, access: Access) -> Result<Source, Problem> {

@@ -30,6 +30,7 @@ pub fn pod_of(user: Asked<Credentials>, volumes: Vec<VolumeMount>) -> Pod {
         uuid: "6f0c2b1e-0000-4000-8000-000000000001".to_owned(),
         hostname: None,
         apps: vec![app],
+        limits: BTreeMap::new(),
         settings: BTreeMap::new(),
     }
 }

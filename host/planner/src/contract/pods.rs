@@ -55,6 +55,10 @@ impl HostApp for Session {
         Ok(self.app(&app).volumes.iter().map(|asked| volume(&asked.value)).collect())
     }
 
+    fn single_volumes(&mut self, app: Resource<App>) -> wasmtime::Result<Vec<String>> {
+        Ok(self.app(&app).single_volumes().map(|wanted| wanted.target.to_string()).collect())
+    }
+
     fn limits(&mut self, app: Resource<App>) -> wasmtime::Result<Vec<(String, u64)>> {
         Ok(self.app(&app).limits.iter().map(|(kind, asked)| (kind.name().to_owned(), asked.value)).collect())
     }

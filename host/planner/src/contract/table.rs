@@ -197,4 +197,5 @@ static HOST: Host = Host {
     jail_limit: words::jail_limit,
     jail_oom_score: words::jail_oom_score,
     jail_stdio: words::jail_stdio,
+    app_single_volumes: pods::app_single_volumes,
 };

@@ -16,6 +16,7 @@ pub fn seen_as(pod: &sdk::Pod) -> host::Pod {
         uuid: pod.uuid.clone(),
         hostname: asks("hostname").then(|| asked(pod.hostname.clone())),
         apps: pod.apps.iter().map(app).collect(),
+        limits: BTreeMap::new(),
         settings: pod.settings.iter().cloned().collect(),
     };
     let mut requests: Vec<_> = host::requests(&seen).into_iter().map(|request| request.id).collect();
@@ -61,7 +62,11 @@ fn mount(mount: &sdk::VolumeMount) -> host::VolumeMount {
         sdk::Access::ReadWrite => host::Access::ReadWrite,
         sdk::Access::ReadOnly => host::Access::ReadOnly,
     };
-    host::VolumeMount { volume: mount.volume.clone(), target: mount.target.parse().unwrap(), access }
+    let reach = match mount.reach {
+        sdk::Reach::Single => host::Reach::Single,
+        sdk::Reach::Recursive => host::Reach::Recursive,
+    };
+    host::VolumeMount { volume: mount.volume.clone(), target: mount.target.parse().unwrap(), access, reach }
 }
 
 fn kind(name: &str) -> host::LimitKind {

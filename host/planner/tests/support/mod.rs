@@ -13,6 +13,7 @@ pub fn pod(apps: &[&str]) -> Pod {
         uuid: "b8a9a9d2-6d0e-4f0f-8a2f-1b2c3d4e5f60".to_owned(),
         hostname: None,
         apps: apps.iter().map(|name| app(name)).collect(),
+        limits: BTreeMap::new(),
         settings: BTreeMap::new(),
     }
 }

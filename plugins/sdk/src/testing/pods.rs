@@ -1,6 +1,8 @@
 //! Pods to plan in tests: between them they ask for everything that a pod can ask for.
 
-use crate::{Access, CapabilityChange, Credentials, Limit, Pod, Request, SeccompFilter, SeccompMode, VolumeMount};
+use crate::{
+    Access, CapabilityChange, Credentials, Limit, Pod, Reach, Request, SeccompFilter, SeccompMode, VolumeMount,
+};
 
 /// Every pod of this module, with what to call it.
 pub fn all() -> Vec<(String, Pod)> {
@@ -67,8 +69,9 @@ fn demanding() -> Pod {
     app.user = Credentials { uid: 999, gid: 998, groups: vec![27, 100] };
     app.root_access = Access::ReadOnly;
     app.volumes = [("data", "/var/lib/db", Access::ReadWrite), ("conf", "/etc/db", Access::ReadOnly)]
-        .map(|(volume, target, access)| VolumeMount { volume: volume.to_owned(), target: target.to_owned(), access })
+        .map(|(volume, target, access)| volume_on(volume, target, access))
         .into();
+    app.volumes[1].reach = Reach::Single;
     app.limits = [("memory", 1 << 30), ("cpu", 500), ("pids", 100)]
         .map(|(what, value)| Limit { what: what.to_owned(), value })
         .into();
@@ -82,11 +85,15 @@ fn demanding() -> Pod {
     pod
 }
 
+/// A volume with what is mounted below it.
+fn volume_on(volume: &str, target: &str, access: Access) -> VolumeMount {
+    VolumeMount { volume: volume.to_owned(), target: target.to_owned(), access, reach: Reach::Recursive }
+}
+
 /// An app that wants a volume at this path.
 pub fn with_volume_at(target: &str) -> Pod {
     let mut pod = Pod::of_apps(&["hello"]);
-    let volume = VolumeMount { volume: "v".to_owned(), target: target.to_owned(), access: Access::ReadWrite };
-    pod.apps[0].volumes.push(volume);
+    pod.apps[0].volumes.push(volume_on("v", target, Access::ReadWrite));
     pod.requests.push(Request::new(format!("app/hello/volume{target}")));
     pod
 }

@@ -67,6 +67,10 @@ pub(super) extern "C" fn app_volumes(app: *const App) -> List<'static, header::V
     })
 }
 
+pub(super) extern "C" fn app_single_volumes(app: *const App) -> List<'static, Text<'static>> {
+    of_app(app, |app| lend_texts(app.single_volumes().map(|wanted| wanted.target.to_string())))
+}
+
 pub(super) extern "C" fn app_limits(app: *const App) -> List<'static, header::Limit<'static>> {
     of_app(app, |app| {
         let limits = app.limits.iter();

@@ -69,7 +69,7 @@ fn plan_jail(program: &mut Program<'_>, app: &App) {
     }
     jail.bind(root_of(&app.name), "/app", app.root_access, Reach::Recursive);
     for (index, wanted) in app.volumes.iter().enumerate() {
-        jail.bind(volume(&wanted.volume), &volume_at(index), wanted.access, Reach::Recursive);
+        jail.bind(volume(&wanted.volume), &volume_at(index), wanted.access, wanted.reach);
     }
     if app.root_access == Access::ReadWrite {
         plan_mount_points(&mut jail, app);
@@ -91,7 +91,7 @@ fn plan_mount_points(jail: &mut rkt_sdk::Jail<'_>, app: &App) {
         }
     }
     for wanted in &app.volumes {
-        jail.bind(volume(&wanted.volume), &format!("/app{}", wanted.target), wanted.access, Reach::Recursive);
+        jail.bind(volume(&wanted.volume), &format!("/app{}", wanted.target), wanted.access, wanted.reach);
     }
 }
 
