@@ -154,6 +154,23 @@ fn volumes_are_those_of_the_host_and_are_had_as_elsewhere() {
 }
 
 #[test]
+fn what_a_guest_cannot_reach_of_the_host_is_refused_before_it_starts() {
+    let rkt = rkt();
+    let image = rkt.probe("never", ["say", "never"]);
+    let socket = rkt.home().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (source, what) in [(socket.to_str().unwrap(), "is a socket"), ("/dev/full", "is a device")] {
+        let volume = format!("--volume=data,kind=host,source={source}");
+        run(&rkt, &[&volume, &image, "--mount=volume=data,target=/data"]).refuses(&[
+            source,
+            what,
+            "cannot be reached from a virtual machine",
+        ]);
+    }
+    rkt.assert_no_pods();
+}
+
+#[test]
 fn what_runs_a_machine_and_what_serves_its_volumes_have_nothing_beside_that() {
     let _turn = turn();
     let rkt = rkt();

@@ -250,6 +250,51 @@ fn what_is_set_closest_to_the_app_wins_in_its_environment() {
 }
 
 #[test]
+fn a_file_of_variables_has_one_on_a_line_and_what_is_none_is_told_with_its_line() {
+    let rkt = Rkt::new();
+    let image = rkt.probe("env", ["environment"]);
+    let file = |name: &str, text: &str| {
+        fs::write(rkt.home().join(name), text).unwrap();
+        format!("--set-env-file={}", rkt.home().join(name).display())
+    };
+    let good = file("good", "# one\n  ; two\r\n\n   \nA=b=c # d\nEMPTY=\r\nSPACED= x \n");
+    let lines = rkt.run(["run", &good, &image]).succeeds().lines_of("env");
+    for line in ["A=b=c # d", "EMPTY=", "SPACED= x "] {
+        assert!(lines.contains(&line.to_owned()), "{line:?}: {lines:?}");
+    }
+    let text = "environment variable must be specified as name=value (file";
+    for (name, bad, words) in [
+        ("none", "A=b\nC\n", &[text, "none\"), line 2"][..]),
+        ("name", "1A=b", &["\"1A\" is no environment variable name", "name\"), line 1"]),
+        ("twice", "A=b\nA=b\n", &["key \"A\" already set (file", "twice\")"]),
+    ] {
+        rkt.run(["run", &file(name, bad), &image]).refuses(words);
+    }
+    // One in two files is no less a mistake.
+    let again = file("again", "A=b\n");
+    rkt.run(["run", &good, &again, &image]).refuses(&["key \"A\" already set (file", "again\")"]);
+    rkt.run(["run", "--set-env=A=b", "--set-env=A=c", &image]).refuses(&["key \"A\" already set"]);
+    rkt.run(["run", "--set-env-file=/does/not/exist", &image])
+        .refuses(&["cannot read the environment (file \"/does/not/exist\"): No such file or directory"]);
+    rkt.collect();
+}
+
+#[test]
+fn a_value_can_have_lines_and_whoever_enters_has_it_so_too() {
+    let rkt = Rkt::new();
+    let image = rkt.probe("env", ["environment", "+", "wait"]);
+    for flavor in FLAVORS {
+        let pod = rkt.start([flavor, "--set-env=SET=a\nb", &image, "--environment=TEXT=one\n\n two = 2\n"]);
+        let entered = rkt.run(["enter", &pod.uuid, "/probe", "environment"]).succeeds();
+        for text in ["SET=a\nb\n", "TEXT=one\n\n two = 2\n\n", "AC_APP_NAME=env\n"] {
+            assert!(entered.stdout.contains(text), "{flavor}: {entered}");
+        }
+        pod.end();
+    }
+    rkt.collect();
+}
+
+#[test]
 fn the_callers_environment_stays_outside_unless_asked_in() {
     let rkt = Rkt::new();
     let image = rkt.probe("env", ["environment"]);

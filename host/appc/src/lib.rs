@@ -35,7 +35,7 @@ pub use manifest::ManifestError;
 pub use name::{AcIdentifier, AcName};
 pub use owner::{Owner, UnixId};
 pub use platform::{Platform, PlatformError};
-pub use pod::{Mount, PodManifest, RuntimeApp, RuntimeImage};
+pub use pod::{Mount, PodManifest, RepeatedName, RuntimeApp, RuntimeImage};
 pub use port::{ExposedPort, Port};
 pub use quantity::Quantity;
 pub use text::InvalidValue;

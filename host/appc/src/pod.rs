@@ -6,11 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::MountPath;
 use crate::json::{is_false, null_as_default};
-use crate::labels::first_repeated;
 use crate::manifest::{self, ManifestError};
-use crate::{
-    AcIdentifier, AcName, AcVersion, Annotations, App, ExposedPort, ImageId, InvalidValue, Isolators, Labels, Volume,
-};
+use crate::{AcIdentifier, AcName, AcVersion, Annotations, App, ExposedPort, ImageId, Isolators, Labels, Volume};
 
 /// What a pod is made of (specification, "Pod Manifest Schema").
 ///
@@ -42,16 +39,9 @@ impl PodManifest {
     ///
     /// # Errors
     /// Where two apps, or two volumes, have the same name.
-    pub fn new(ac_version: AcVersion, apps: Vec<RuntimeApp>, volumes: Vec<Volume>) -> Result<Self, InvalidValue> {
-        let app_names = apps.iter().map(|app| app.name.as_str());
-        if let Some(twice) = first_repeated(app_names) {
-            return Err(InvalidValue::new("name of a new app", twice, "another app has it"));
-        }
-        let volume_names = volumes.iter().map(|volume| volume.name.as_str());
-        if let Some(twice) = first_repeated(volume_names) {
-            let rule = "another volume has it";
-            return Err(InvalidValue::new("name of a new volume", twice, rule));
-        }
+    pub fn new(ac_version: AcVersion, apps: Vec<RuntimeApp>, volumes: Vec<Volume>) -> Result<Self, RepeatedName> {
+        repeated("apps", apps.iter().map(|app| &app.name))?;
+        repeated("volumes", volumes.iter().map(|volume| &volume.name))?;
         Ok(Self {
             ac_version,
             apps,
@@ -64,12 +54,11 @@ impl PodManifest {
         })
     }
 
-    /// The same pod with one app more, and more volumes.
+    /// The same pod with these apps in the place of its own, and more volumes.
     ///
     /// # Errors
     /// Where two apps, or two volumes, have the same name.
-    pub fn with(&self, app: RuntimeApp, volumes: Vec<Volume>) -> Result<Self, InvalidValue> {
-        let apps = self.apps.iter().cloned().chain([app]).collect();
+    pub fn with_apps(&self, apps: Vec<RuntimeApp>, volumes: Vec<Volume>) -> Result<Self, RepeatedName> {
         let volumes = self.volumes.iter().cloned().chain(volumes).collect();
         let Self { apps, volumes, .. } = Self::new(self.ac_version.clone(), apps, volumes)?;
         Ok(Self { apps, volumes, ..self.clone() })
@@ -105,6 +94,27 @@ impl PodManifest {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a manifest has only text keys")
     }
+}
+
+/// Two apps, or two volumes, of a pod with the same name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{list}[{index}].name: {name:?} is the name of {list}[{first}] too")]
+pub struct RepeatedName {
+    list: &'static str,
+    first: usize,
+    index: usize,
+    name: String,
+}
+
+/// Lists of manifests are short: a quadratic search costs less than a set.
+fn repeated<'a>(list: &'static str, names: impl Iterator<Item = &'a AcName>) -> Result<(), RepeatedName> {
+    let names: Vec<&AcName> = names.collect();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(first) = names[..index].iter().position(|other| other == name) {
+            return Err(RepeatedName { list, first, index, name: name.to_string() });
+        }
+    }
+    Ok(())
 }
 
 /// An app of a pod: an image, and what the pod says of how it is run.
@@ -182,7 +192,7 @@ enum Kind {
 }
 
 impl TryFrom<RawPodManifest> for PodManifest {
-    type Error = InvalidValue;
+    type Error = RepeatedName;
 
     fn try_from(raw: RawPodManifest) -> Result<Self, Self::Error> {
         let Kind::PodManifest = raw.ac_kind;

@@ -1,6 +1,7 @@
 //! Ports that an app offers and those of the host that lead to them.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,7 @@ pub struct ExposedPort {
     /// Of an app's port, unless `pod_port` says which.
     pub name: AcName,
     /// On the host.
-    pub host_port: u16,
+    pub host_port: NonZeroU16,
     /// The address on the host; all of them where none is given.
     #[serde(rename = "hostIP", default, skip_serializing_if = "Option::is_none")]
     pub host_ip: Option<IpAddr>,
@@ -123,6 +124,17 @@ mod tests {
             r#"{"name":"a","protocol":"tcp"}"#,
         ] {
             assert!(serde_json::from_str::<Port>(json).is_err(), "{json}");
+        }
+    }
+    #[test]
+    fn a_port_of_the_host_is_one() {
+        let port = |number: &str| {
+            let json = format!(r#"{{"name":"http","hostPort":{number},"hostIP":"127.0.0.1"}}"#);
+            serde_json::from_str::<ExposedPort>(&json)
+        };
+        assert_eq!(port("8080").unwrap().host_port.get(), 8080);
+        for number in ["0", "65536", "-1", "\"80\""] {
+            assert!(port(number).is_err(), "{number}");
         }
     }
 }

@@ -142,6 +142,37 @@ fn an_error_names_the_field() {
 }
 
 #[test]
+fn an_error_in_a_pod_manifest_names_the_field() {
+    let table = [
+        (r#""name":"reduce-worker""#, r#""name":"Reduce""#, "apps[0].name"),
+        (r#""id":"sha512-"#, r#""id":"md5-"#, "apps[0].image.id"),
+        (r#"{"exec":[],"#, r#"{"exec":"/bin/sh","#, "apps[0].app.exec"),
+        (r#""user":"0","#, "", "apps[0].app"),
+        (r#""readOnlyRootFS":true"#, r#""readOnlyRootFS":"yes""#, "apps[0].readOnlyRootFS"),
+        (r#""path":"/db""#, r#""path":"""#, "apps[0].mounts[0].path"),
+        (r#"{"volume":"own","#, r#"{"volume":"o/wn","#, "apps[0].mounts[1].volume"),
+        (r#""mode":"0700""#, r#""mode":"rwx""#, "apps[0].mounts[1].appVolume"),
+        (r#""name":"foo""#, r#""name":"Foo""#, "apps[0].annotations[0].name"),
+        (r#""/opt/db""#, r#""opt/db""#, "volumes[0]"),
+        (r#""recursive":false"#, r#""recursive":"false""#, "volumes[0].recursive"),
+        (r#""limit":"4G""#, r#""limit":"4X""#, "isolators[0].value.limit"),
+        (r#""hostPort":8080"#, r#""hostPort":0"#, "ports[0].hostPort"),
+        (r#""127.0.0.1""#, r#""localhost""#, "ports[0].hostIP"),
+        (r#""port":80"#, r#""port":0"#, "ports[0].podPort"),
+        (r#"{"a":"b"}"#, r#"{"a":1}"#, "userAnnotations.a"),
+        (r#""1.30.0""#, r#""1""#, "acVersion"),
+        (r#""PodManifest""#, r#""ImageManifest""#, "acKind"),
+    ];
+    for (good, bad, field) in table {
+        let json = POD.replacen(good, bad, 1);
+        assert_ne!(json, POD, "{good}");
+        let error = PodManifest::from_json(json.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), format!("the pod manifest is invalid at {field}"));
+        assert!(error.source().is_some());
+    }
+}
+
+#[test]
 fn errors_of_the_document_as_a_whole_say_what_they_are() {
     let reason = |json: &str| {
         let error = ImageManifest::from_json(json.as_bytes()).unwrap_err();
@@ -173,6 +204,9 @@ fn names_of_apps_and_volumes_stand_once() {
         PodManifest::from_json(json.as_bytes())
     };
     assert!(pod(app, volume).is_ok());
-    assert!(pod(&format!("{app},{app}"), volume).is_err());
-    assert!(pod(app, &format!("{volume},{volume}")).is_err());
+    let why = |result: Result<PodManifest, rkt_appc::ManifestError>| result.unwrap_err().source().unwrap().to_string();
+    let twice = why(pod(&format!("{app},{app}"), volume));
+    assert_eq!(twice, r#"apps[1].name: "a" is the name of apps[0] too"#);
+    let twice = why(pod(app, &format!("{volume},{volume}")));
+    assert_eq!(twice, r#"volumes[1].name: "v" is the name of volumes[0] too"#);
 }

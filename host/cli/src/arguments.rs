@@ -120,15 +120,21 @@ pub(crate) struct RunLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run images as a pod
-    #[command(override_usage = "rkt run [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...")]
+    #[command(
+        override_usage = "rkt run [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...\n    rkt run [OPTIONS] --pod-manifest=FILE"
+    )]
     Run(Run),
     /// Make a pod of images, to be started with `rkt run-prepared`; prints its UUID
-    #[command(override_usage = "rkt prepare [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...")]
+    #[command(
+        override_usage = "rkt prepare [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...\n    rkt prepare [OPTIONS] --pod-manifest=FILE"
+    )]
     Prepare(Prepare),
     /// Start a pod that was prepared
     RunPrepared(RunPrepared),
     /// Show how a pod would be isolated, and start nothing
-    #[command(override_usage = "rkt plan [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...")]
+    #[command(
+        override_usage = "rkt plan [OPTIONS] IMAGE [--OPTION...] [-- ARGUMENT... [---]]...\n    rkt plan [OPTIONS] --pod-manifest=FILE"
+    )]
     Plan(Plan),
     /// Plan a pod again as it was recorded, and say how the plans compare
     Replay(Replay),

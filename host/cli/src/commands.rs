@@ -33,6 +33,7 @@ mod run_prepared;
 mod status;
 mod stop;
 mod version;
+mod wanted;
 
 /// What every command works with.
 #[derive(Debug)]

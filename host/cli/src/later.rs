@@ -2,8 +2,7 @@
 //! taken for a mistake.
 
 /// Flags that change what a pod or command does.
-const FLAGS: [&str; 31] = [
-    "annotation",
+const FLAGS: [&str; 27] = [
     "dns",
     "dns-domain",
     "dns-opt",
@@ -14,7 +13,6 @@ const FLAGS: [&str; 31] = [
     "mds-register",
     "no-overlay",
     "no-store",
-    "pod-manifest",
     "port",
     "private-users",
     "pull-policy",
@@ -23,8 +21,6 @@ const FLAGS: [&str; 31] = [
     "stdin",
     "stdout",
     "store-only",
-    "user-annotation",
-    "user-label",
     "prefix",
     "root",
     "skip-fingerprint-review",

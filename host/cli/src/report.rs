@@ -31,10 +31,24 @@ pub(crate) struct Failure {
 #[error("{0}")]
 pub(crate) struct Said(pub(crate) String);
 
+/// What was being done when something failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Within {
+    what: String,
+    #[source]
+    cause: Box<dyn Error + Send + Sync>,
+}
+
 impl Failure {
     /// A failure in words.
     pub(crate) fn said(text: impl Into<String>) -> Self {
         Said(text.into()).into()
+    }
+
+    /// The same, said of what was being done.
+    pub(crate) fn within(self, what: impl Into<String>) -> Self {
+        Self { error: Box::new(Within { what: what.into(), cause: self.error }), hint: self.hint }
     }
 
     /// What could be done about it.

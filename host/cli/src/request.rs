@@ -5,13 +5,13 @@ use std::env;
 use std::path::Path;
 
 use rkt_appc::isolator::{CapabilityName, CapabilitySet, Resource, SyscallSet};
-use rkt_appc::{Isolator, Mount, Quantity, Variable};
+use rkt_appc::{Annotation, Annotations, Isolator, Mount, Quantity, Variable};
 use rkt_plan::CapabilitySet as Capabilities;
 use rkt_pod::{AppImage, AppRequest, Overrides, PodEnvironment, PodRequest};
 
 use crate::arguments::{AppFlags, PodFlags};
 use crate::insecure::{Check, Insecure};
-use crate::report::{Failure, Said};
+use crate::report::{Failure, Said, plainly};
 use crate::{file, values};
 
 /// A pod of these images, as the flags say, with these options of its flavor.
@@ -22,9 +22,11 @@ pub(crate) fn pod(
     mounts: Vec<Mount>,
     apps: Vec<(AppImage, AppFlags, Vec<String>)>,
 ) -> Result<PodRequest, Failure> {
-    let app = |(image, flags, arguments)| AppRequest { image, overrides: overrides(flags, arguments, insecure) };
+    let app = |(image, flags, arguments)| {
+        overrides(flags, arguments, insecure).map(|overrides| AppRequest { image, overrides })
+    };
     Ok(PodRequest {
-        apps: apps.into_iter().map(app).collect(),
+        apps: apps.into_iter().map(app).collect::<Result<_, _>>()?,
         volumes: flags.volume.clone(),
         mounts,
         environment: environment(flags)?,
@@ -40,15 +42,19 @@ pub(crate) fn added_app(
     arguments: Vec<String>,
     mounts: impl IntoIterator<Item = Mount>,
     insecure: &Insecure,
-) -> AppRequest {
-    let mut overrides = Overrides { arguments_replace: true, ..overrides(flags, arguments, insecure) };
+) -> Result<AppRequest, Failure> {
+    let mut overrides = Overrides { arguments_replace: true, ..overrides(flags, arguments, insecure)? };
     overrides.mounts.extend(mounts);
-    AppRequest { image, overrides }
+    Ok(AppRequest { image, overrides })
 }
 
-fn overrides(flags: AppFlags, arguments: Vec<String>, insecure: &Insecure) -> Overrides {
+fn overrides(flags: AppFlags, arguments: Vec<String>, insecure: &Insecure) -> Result<Overrides, Failure> {
     let isolators = isolators(&flags, insecure);
-    Overrides {
+    let mut annotations = Annotations::default();
+    for Annotation { name, value } in flags.annotation {
+        annotations.set(name, value)?;
+    }
+    Ok(Overrides {
         name: flags.name,
         exec: flags.exec,
         arguments,
@@ -61,7 +67,15 @@ fn overrides(flags: AppFlags, arguments: Vec<String>, insecure: &Insecure) -> Ov
         read_only_root: flags.readonly_rootfs.unwrap_or(false),
         mounts: flags.mount,
         isolators,
-    }
+        annotations,
+        user_annotations: map(flags.user_annotation),
+        user_labels: map(flags.user_label),
+    })
+}
+
+/// The last of each name; none where nothing was said.
+fn map(pairs: Vec<(String, String)>) -> Option<BTreeMap<String, String>> {
+    (!pairs.is_empty()).then(|| pairs.into_iter().collect())
 }
 
 fn isolators(flags: &AppFlags, insecure: &Insecure) -> Vec<Isolator> {
@@ -104,9 +118,10 @@ fn environment(flags: &PodFlags) -> Result<PodEnvironment, Failure> {
     let mut files = Vec::new();
     for path in &flags.set_env_file {
         files.extend(environment_file(path)?);
-    }
-    if let Some(name) = repeated(&files) {
-        return Err(Failure::said(format!("key {name:?} already set")));
+        if let Some(name) = repeated(&files) {
+            let file = path.display().to_string();
+            return Err(Failure::said(format!("key {name:?} already set (file {file:?})")));
+        }
     }
     let inherited = if flags.inherit_env { own_environment() } else { Vec::new() };
     Ok(PodEnvironment { inherited, files, set: flags.set_env.clone() })
@@ -117,12 +132,22 @@ fn repeated(variables: &[Variable]) -> Option<&str> {
     variables.iter().map(Variable::name).find(|name| !seen.insert(*name))
 }
 
-/// Lines of `NAME=VALUE`; empty ones and those that begin with `#` or `;` are passed over.
+/// Lines of `NAME=VALUE`, of which the value is all that is behind the first `=`; empty lines and those whose first
+/// character is `#` or `;` are passed over.
 fn environment_file(path: &Path) -> Result<Vec<Variable>, Failure> {
-    let failed = |why: String| Said(format!("{why} (file {:?})", path.display().to_string()));
-    let text = file::read_text(path).map_err(|error| failed(error.to_string()))?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
-    lines.map(|line| values::variable(line).map_err(|error| failed(error.to_string()).into())).collect()
+    let file = path.display().to_string();
+    let unreadable = |error| Said(format!("cannot read the environment (file {file:?}): {}", plainly(&error)));
+    let text = file::read_text(path).map_err(unreadable)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| {
+        let line = line.trim_start();
+        !line.is_empty() && !line.starts_with(['#', ';'])
+    });
+    lines
+        .map(|(number, line)| {
+            let wrong = |error| Said(format!("{error} (file {file:?}), line {}", number + 1));
+            values::variable(line).map_err(|error| wrong(error).into())
+        })
+        .collect()
 }
 
 /// What a manifest can carry of rkt's own environment: shells export functions under names that are

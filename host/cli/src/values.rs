@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rkt_appc::isolator::{CapabilityName, CapabilitySet, SyscallSet};
-use rkt_appc::{InvalidValue, Isolator, Mount, UnixId, Variable, Volume};
+use rkt_appc::{Annotation, InvalidValue, Isolator, Mount, UnixId, Variable, Volume};
 use serde_json::{Map, Value};
 
 use crate::arguments::OutputFormat;
@@ -73,6 +73,20 @@ pub(crate) fn variable(text: &str) -> Parsed<Variable> {
         return bad("environment variable must be specified as name=value");
     };
     Variable::new(name.to_owned(), value.to_owned()).map_err(|error| invalid(&error))
+}
+
+/// `NAME=VALUE` for a manifest's annotations, whose names are identifiers.
+pub(crate) fn annotation(text: &str) -> Parsed<Annotation> {
+    let (name, value) = remark(text)?;
+    Ok(Annotation { name: name.parse().map_err(|error| invalid(&error))?, value })
+}
+
+/// `NAME=VALUE` for what rkt keeps and does not interpret.
+pub(crate) fn remark(text: &str) -> Parsed<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => bad("it is specified as name=value"),
+    }
 }
 
 /// Several values in one; clap would take a `Vec` for a flag that is repeated.
@@ -307,6 +321,17 @@ mod tests {
         assert_eq!(mount("volume=a,color=b").unwrap_err().to_string(), "unknown mount parameter \"color\"");
         let twice = mount("volume=a,volume=b,target=/c").unwrap_err().to_string();
         assert_eq!(twice, "label volume with multiple values [a b]");
+    }
+
+    #[test]
+    fn remarks_have_names_and_those_of_manifests_identifiers() {
+        assert_eq!(remark("A b=c=d").unwrap(), ("A b".to_owned(), "c=d".to_owned()));
+        let named = annotation("coreos.com/rkt/x=").unwrap();
+        assert_eq!((named.name.as_str(), named.value.as_str()), ("coreos.com/rkt/x", ""));
+        for text in ["a", "=b", ""] {
+            assert_eq!(remark(text).unwrap_err().to_string(), "it is specified as name=value", "{text}");
+        }
+        assert!(annotation("Upper=x").unwrap_err().to_string().contains("\"Upper\""));
     }
 
     #[test]

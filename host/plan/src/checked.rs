@@ -198,7 +198,7 @@ impl Mount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// A volume of the pod: without set-user-id programs and device nodes.
+    /// A volume of the pod: without set-user-id programs, and without device nodes unless it is itself one.
     Volume(String),
     /// An empty directory of the pod's own, likewise.
     Empty(String),

@@ -5,7 +5,7 @@
 //! when it is made and not before: so what is recorded is what runs, whoever is killed in the middle. What a
 //! change that came to nothing has left is in nobody's way, and removed by the next or with the pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -23,14 +23,16 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::control::RunningError;
 use crate::files;
-use crate::home::{Home, NoVolume};
+use crate::home::Home;
 use crate::new::EMPTY;
 use crate::pod::{Pod, PodError};
 use crate::record::Record;
 use crate::request::AppRequest;
 use crate::resolve::{self, ResolveError, ResolvedPod};
+use crate::sources::{self, NoVolume};
 use crate::uuid::Uuid;
 use crate::verdict::Verdict;
+use crate::volumes;
 
 /// The file whose lock those hold who change a pod.
 const LOCK: &str = "pod.lck";
@@ -41,6 +43,8 @@ pub struct Edit<'a> {
     pod: &'a Pod,
     record: Record,
     manifest: PodManifest,
+    /// The volumes that apps got since nobody had declared one.
+    own: BTreeSet<AcName>,
     _lock: Lock,
 }
 
@@ -61,7 +65,9 @@ impl Pod {
             return Err(ChangeError::Busy { uuid });
         }
         let record = self.record().map_err(ChangeError::Pod)?.ok_or(ChangeError::NotRecorded { uuid })?;
-        let edit = Edit { pod: self, record, manifest: self.manifest().map_err(ChangeError::Pod)?, _lock: lock };
+        let manifest = self.manifest().map_err(ChangeError::Pod)?;
+        let own = self.own_volumes(&manifest).map_err(ChangeError::Pod)?;
+        let edit = Edit { pod: self, record, manifest, own, _lock: lock };
         // What a change has left that was cut off.
         edit.remove_leavings(&edit.manifest).map_err(|error| failed(error.into()))?;
         Ok(edit)
@@ -84,7 +90,7 @@ impl Edit<'_> {
     /// # Errors
     /// Where something asked for does not exist, contradicts itself or the pod, or cannot be given.
     pub fn with(&self, app: AppRequest, volumes: Vec<Volume>, by: Origin) -> Result<ResolvedPod, ResolveError> {
-        resolve::resolve_with(&self.record.pod, &self.manifest, app, volumes, by)
+        resolve::resolve_with(&self.record.pod, &self.manifest, &self.own, app, volumes, by)
     }
 
     /// What the pod becomes without one of its apps.
@@ -98,7 +104,7 @@ impl Edit<'_> {
                 Err(ChangeError::NoApp { uuid, app: app.to_string() })
             }
             [_] => Err(ChangeError::Unchangeable { uuid, cause: Unchangeable::Last }),
-            _ => Ok(resolve::resolve_without(&self.record.pod, &self.manifest, app)),
+            _ => Ok(resolve::resolve_without(&self.record.pod, &self.manifest, &self.own, app)),
         }
     }
 
@@ -114,10 +120,9 @@ impl Edit<'_> {
         let Verdict { proposal, plan } = verdict;
         let change = rkt_plan::change((&self.record.proposal.plan, &before), (&proposal.plan, &plan))
             .map_err(|cause| ChangeError::Unchangeable { uuid, cause })?;
-        let new_volumes: Vec<&Volume> =
-            pod.manifest.volumes().iter().filter(|volume| !self.manifest.volumes().contains(volume)).collect();
+        let places = self.prepare(&change, &pod);
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
-        let asked = self.prepare(&change, &pod.manifest, &new_volumes, &pod.images).and_then(|places| {
+        let asked = places.and_then(|places| {
             let places = Places { payload, ..places };
             self.stage(&pod.manifest, &record).map_err(|cause| ChangeError::Directory { uuid, cause })?;
             let json = record.into_launch(places, pod.commands, Trial::default());
@@ -135,38 +140,24 @@ impl Edit<'_> {
     }
 
     /// Makes what a new app needs; where it and its volumes are.
-    fn prepare(
-        &self,
-        change: &AppChange,
-        manifest: &PodManifest,
-        new: &[&Volume],
-        images: &BTreeMap<AcName, resolve::ResolvedImage>,
-    ) -> Result<Places, ChangeError> {
-        let uuid = self.pod.uuid();
+    fn prepare(&self, change: &AppChange, pod: &ResolvedPod) -> Result<Places, ChangeError> {
         let home = self.home();
-        let (mut roots, mut volumes) = (BTreeMap::new(), BTreeMap::new());
-        if let AppChange::Add(_) = change {
-            for (app, image) in images {
-                let root = home.add_app(app, image).map_err(|cause| ChangeError::Directory { uuid, cause })?;
-                roots.insert(app.to_string(), root);
-            }
-            let mounted = |volume: &Volume| {
-                let apps = manifest.apps().iter().filter(|app| images.contains_key(&app.name));
-                apps.flat_map(|app| &app.mounts).any(|mount| mount.volume == volume.name)
-            };
-            for volume in manifest.volumes().iter().filter(|volume| new.contains(volume) || mounted(volume)) {
-                let place = if new.contains(&volume) { home.add_volume(volume) } else { home.volume(volume) };
-                let place = place.map_err(|error| match error {
-                    NoVolume::Source { source, cause } => {
-                        ChangeError::Source { volume: volume.name.clone(), source, cause }
-                    }
-                    NoVolume::Directory(cause) => ChangeError::Directory { uuid, cause },
-                })?;
-                volumes.insert(volume.name.to_string(), place);
-            }
-        }
         let empty = home.path.join(EMPTY);
-        Ok(Places { roots, volumes, empty, payload: None, artifacts: Vec::new() })
+        let mut places =
+            Places { roots: BTreeMap::new(), volumes: BTreeMap::new(), empty, payload: None, artifacts: Vec::new() };
+        let AppChange::Add(_) = change else { return Ok(places) };
+        let failed = |cause| ChangeError::Directory { uuid: self.pod.uuid(), cause };
+        let is_new = |app: &&rkt_plan::App| pod.images.keys().any(|name| name.as_str() == app.name);
+        let new: Vec<rkt_plan::App> = pod.view.apps.iter().filter(is_new).cloned().collect();
+        places.volumes = sources::find(home, &pod.manifest, &new).map_err(ChangeError::Volume)?;
+        for (app, image) in &pod.images {
+            places.roots.insert(app.to_string(), home.add_app(app, image).map_err(failed)?);
+        }
+        let known = places_of(&self.manifest);
+        for (place, volume) in volumes::of_pod(&pod.manifest).into_iter().filter(|(place, _)| !known.contains(place)) {
+            home.add_empty(&place, volume, &pod.seeds).map_err(failed)?;
+        }
+        Ok(places)
     }
 
     /// Writes down what the pod is to be, where the monitor takes it from.
@@ -185,7 +176,7 @@ impl Edit<'_> {
             _ => {}
         }
         self.home().remove_apps_but(&apps)?;
-        self.home().remove_empties_but(manifest.volumes())
+        self.home().remove_empties_but(&places_of(manifest))
     }
 
     fn home(&self) -> Home<'_> {
@@ -201,6 +192,11 @@ impl ChangeError {
             _ => true,
         }
     }
+}
+
+/// What plans call the volumes of a pod.
+fn places_of(manifest: &PodManifest) -> Vec<String> {
+    volumes::of_pod(manifest).into_iter().map(|(place, _)| place).collect()
 }
 
 fn open_lock(pod: &Pod) -> io::Result<OwnedFd> {
@@ -264,15 +260,7 @@ pub enum ChangeError {
         #[source]
         cause: io::Error,
     },
-    /// A volume of the host.
-    #[error("source {source:?} of volume {:?}", .volume.as_str())]
-    Source {
-        /// Its name.
-        volume: AcName,
-        /// The path.
-        source: String,
-        /// Why it cannot be used.
-        #[source]
-        cause: io::Error,
-    },
+    /// A volume.
+    #[error(transparent)]
+    Volume(NoVolume),
 }

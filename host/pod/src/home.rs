@@ -7,14 +7,16 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
+use rkt_appc::{AcName, Volume, VolumeKind};
 use rkt_executor::Root;
-use rkt_sys::remove;
+use rkt_sys::root::Root as Tree;
+use rkt_sys::{copy, remove};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
+use rustix::io::Errno;
 
 use crate::files;
 use crate::pod::image_manifest_path;
-use crate::resolve::ResolvedImage;
+use crate::resolve::{ResolvedImage, Seed};
 
 /// Where the manifests of apps' images are, a directory an app.
 pub(crate) const MANIFESTS: &str = "appsinfo";
@@ -22,7 +24,7 @@ pub(crate) const MANIFESTS: &str = "appsinfo";
 /// Where the directories are that take apps' changes. No name of an app has a dot in it.
 pub(crate) const LAYERS: &str = "overlay";
 
-/// Where the empty volumes are, by their names.
+/// Where the empty volumes are, by what plans call them.
 pub(crate) const VOLUMES: &str = "sharedVolumes";
 
 /// A pod's directory.
@@ -31,15 +33,6 @@ pub(crate) struct Home<'a> {
     pub(crate) directory: BorrowedFd<'a>,
     /// Where it is once the pod runs, which is what launches name.
     pub(crate) path: &'a Path,
-}
-
-/// Why a volume cannot be used.
-#[derive(Debug)]
-pub(crate) enum NoVolume {
-    /// The path of the host that it is.
-    Source { source: String, cause: io::Error },
-    /// The directory that it would be.
-    Directory(io::Error),
 }
 
 impl Home<'_> {
@@ -75,50 +68,53 @@ impl Home<'_> {
         Ok(())
     }
 
-    /// Where a volume is. One that is empty is made.
-    pub(crate) fn add_volume(self, volume: &Volume) -> Result<PathBuf, NoVolume> {
-        match &volume.kind {
-            VolumeKind::Host { .. } => self.volume(volume),
-            VolumeKind::Empty { mode, uid, gid } => {
-                self.add_empty(&volume.name, *mode, *uid, *gid).map_err(NoVolume::Directory)?;
-                self.volume(volume)
-            }
+    /// Makes an empty volume, which plans call `place`. It begins with what the seed of its name has, if there is one.
+    pub(crate) fn add_empty(self, place: &str, volume: &Volume, seeds: &[Seed]) -> io::Result<()> {
+        let VolumeKind::Empty { mode, uid, gid } = volume.kind else { return Ok(()) };
+        match files::make_directory(self.directory, VOLUMES, 0o755) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
         }
+        let path = format!("{VOLUMES}/{place}");
+        files::make_directory(self.directory, &path, 0o700)?;
+        if let Some(seed) = seeds.iter().find(|seed| seed.volume == place) {
+            self.sow(&path, seed)?;
+        }
+        self.change(&path, uid.get(), gid.get(), Mode::from_raw_mode(mode.into()))
     }
 
-    /// Where a volume is that the pod has already.
-    pub(crate) fn volume(self, volume: &Volume) -> Result<PathBuf, NoVolume> {
-        match &volume.kind {
-            VolumeKind::Host { source, .. } => {
-                fs::canonicalize(source).map_err(|cause| NoVolume::Source { source: source.clone(), cause })
+    /// Fills a volume with what its seed has, the upper trees over the lower ones.
+    fn sow(self, path: &str, seed: &Seed) -> io::Result<()> {
+        let target = files::open_directory(self.directory, path)?;
+        for tree in seed.trees.iter().rev() {
+            match Tree::open(tree)?.open_dir(Path::new(seed.directory.as_str())) {
+                Ok(source) => copy::copy_content(source.as_fd(), target.as_fd())?,
+                // Not every tree of an image has something there.
+                Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NOTDIR)) => {}
+                Err(error) => return Err(error.into()),
             }
-            VolumeKind::Empty { .. } => Ok(self.path.join(VOLUMES).join(volume.name.as_str())),
         }
+        Ok(())
     }
 
-    /// Removes the empty volumes that are not among these.
-    pub(crate) fn remove_empties_but(self, volumes: &[Volume]) -> rkt_sys::Result<()> {
+    /// Where an empty volume is, which plans call `place`, once the pod runs.
+    pub(crate) fn empty(self, place: &str) -> PathBuf {
+        self.path.join(VOLUMES).join(place)
+    }
+
+    /// Removes the empty volumes that are not among these, by what plans call them.
+    pub(crate) fn remove_empties_but(self, places: &[String]) -> rkt_sys::Result<()> {
         let failed = |cause: io::Error| rkt_sys::Error::new("open", VOLUMES, cause);
         let parent = match files::open_directory(self.directory, VOLUMES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(failed)?,
         };
         for entry in files::names(parent.as_fd()).map_err(failed)? {
-            if !volumes.iter().any(|volume| volume.name.as_str() == entry) {
+            if !places.contains(&entry) {
                 remove::remove_tree(parent.as_fd(), OsStr::new(&entry))?;
             }
         }
         Ok(())
-    }
-
-    fn add_empty(self, name: &AcName, mode: u16, uid: UnixId, gid: UnixId) -> io::Result<()> {
-        match files::make_directory(self.directory, VOLUMES, 0o755) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other?,
-        }
-        let path = format!("{VOLUMES}/{name}");
-        files::make_directory(self.directory, &path, 0o700)?;
-        self.change(&path, uid.get(), gid.get(), Mode::from_raw_mode(mode.into()))
     }
 
     /// Gives a directory its owner and mode; the mode last, since a new owner clears bits of it.

@@ -42,10 +42,44 @@ pub(crate) fn of_app(
     let mut asked = Confinement::default();
     for isolator in merged.iter() {
         let by = if users.contains(isolator) { by } else { Origin::Image };
-        let failed = |cause| IsolatorError { app: app.clone(), isolator: isolator.name(), by, cause };
+        let whose = || format!("app {:?}", app.as_str());
+        let failed = |cause| IsolatorError { whose: whose(), isolator: isolator.name(), by, cause };
         asked.add(isolator, by).map_err(failed)?;
     }
     Ok(asked)
+}
+
+/// Reads the isolators of a pod as a whole, which limit all of its apps together.
+pub(crate) fn of_pod(isolators: &Isolators, by: Origin) -> Result<BTreeMap<LimitKind, Asked<u64>>, IsolatorError> {
+    let mut asked = Confinement::default();
+    for isolator in isolators.iter() {
+        let added = if is_shared(isolator) { asked.add(isolator, by) } else { Err(IsolatorProblem::OfAnApp) };
+        let whose = "the pod".to_owned();
+        added.map_err(|cause| IsolatorError { whose, isolator: isolator.name(), by, cause })?;
+    }
+    Ok(asked.limits)
+}
+
+/// Whether it is about what the apps of a pod share. Others say what one app may do.
+fn is_shared(isolator: &Isolator) -> bool {
+    match isolator {
+        Isolator::Memory(_)
+        | Isolator::Cpu(_)
+        | Isolator::CpuShares(_)
+        | Isolator::PidsLimit(_)
+        | Isolator::BlockBandwidth(_)
+        | Isolator::BlockIops(_)
+        | Isolator::NetworkBandwidth(_)
+        | Isolator::Sysctl(_) => true,
+        Isolator::CapabilitiesRetain(_)
+        | Isolator::CapabilitiesRemove(_)
+        | Isolator::SeccompRetain(_)
+        | Isolator::SeccompRemove(_)
+        | Isolator::NoNewPrivileges(_)
+        | Isolator::OomScoreAdj(_)
+        | Isolator::SelinuxContext(_)
+        | Isolator::ApparmorProfile(_) => false,
+    }
 }
 
 impl Confinement {
@@ -137,10 +171,10 @@ fn current(name: &str) -> &str {
 
 /// An isolator that cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("isolator {isolator} of app {:?}, asked for by {}", .app.as_str(), asker(*.by))]
+#[error("isolator {isolator} of {whose}, asked for by {}", asker(*.by))]
 pub struct IsolatorError {
-    /// Whose.
-    pub app: AcName,
+    /// Whose: an app's, or the pod's.
+    pub whose: String,
     /// Its name in manifests.
     pub isolator: &'static str,
     /// By whom it was asked for.
@@ -164,6 +198,9 @@ pub enum IsolatorProblem {
     /// Nothing here applies it.
     #[error("this rkt cannot apply it yet")]
     NotYet,
+    /// One that says what an app may do.
+    #[error("it is one of an app, not of a pod: say it of each app")]
+    OfAnApp,
     /// Less memory than any program needs.
     #[error("memory limit of {bytes} bytes too low. Try a reasonable value, such as --memory=16M")]
     TooLittleMemory {
@@ -247,6 +284,23 @@ mod tests {
             assert!(json.contains(error.isolator));
             assert_eq!(error.cause, why);
             assert_eq!(error.to_string(), format!("isolator {} of app \"db\", asked for by the image", error.isolator));
+        }
+    }
+
+    #[test]
+    fn a_pod_as_a_whole_has_limits_and_what_is_no_limit_is_refused_by_name() {
+        let json = r#"[{"name":"resource/memory","value":{"limit":"1G"}},{"name":"rkt/pids-limit","value":9}]"#;
+        let limits = of_pod(&isolators(json), Origin::PodManifest).unwrap();
+        let values: Vec<_> = limits.iter().map(|(kind, asked)| (kind.name(), asked.value, asked.by)).collect();
+        assert_eq!(values, [("memory", 1_000_000_000, Origin::PodManifest), ("pids", 9, Origin::PodManifest)]);
+        for (json, why) in [
+            (r#"{"name":"os/linux/no-new-privileges","value":true}"#, IsolatorProblem::OfAnApp),
+            (r#"{"name":"os/unix/sysctl","value":{"a":"b"}}"#, IsolatorProblem::NotYet),
+        ] {
+            let error = of_pod(&isolators(&format!("[{json}]")), Origin::PodManifest).unwrap_err();
+            assert_eq!(error.cause, why);
+            let expected = format!("isolator {} of the pod, asked for by the pod manifest", error.isolator);
+            assert_eq!(error.to_string(), expected);
         }
     }
 }

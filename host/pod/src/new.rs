@@ -10,23 +10,26 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rkt_appc::{AcName, Volume};
+use rkt_appc::{AcName, PodManifest};
 use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::trial::Trial;
 use rkt_executor::{Command, Places, Root};
 use rkt_monitor::start::{Start, StartError};
+use rkt_plan::App;
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
 use rustix::fs::Mode;
 
 use crate::files;
-use crate::home::{Home, LAYERS, MANIFESTS, NoVolume};
+use crate::home::{Home, LAYERS, MANIFESTS};
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
 use crate::resolve::{ResolvedImage, ResolvedPod};
+use crate::sources::{self, NoVolume};
 use crate::state::Stage;
 use crate::uuid::Uuid;
 use crate::verdict::Verdict;
+use crate::volumes;
 
 /// The directory with the plan's empty places.
 pub(crate) const EMPTY: &str = "empty";
@@ -113,35 +116,36 @@ impl NewPod {
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
     pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
-        let roots = self.make_roots(pod)?;
-        let volumes = self.make_volumes(pod.manifest.volumes())?;
+        // First of all, so that nothing is made of a pod that cannot be run.
+        let volumes = self.find_volumes(&pod.manifest, &pod.view.apps)?;
+        let roots = self.fill(pod)?;
         self.listen(roots, volumes, payload)
     }
 
-    /// Makes what its apps have in its directory.
-    pub(crate) fn make_roots(&self, pod: &ResolvedPod) -> Result<BTreeMap<String, Root>, NewPodError> {
+    /// Where the volumes are that these of its apps mount; those that are empty are made by [`NewPod::fill`].
+    pub(crate) fn find_volumes(
+        &self,
+        manifest: &PodManifest,
+        apps: &[App],
+    ) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
+        let path = self.home();
+        let home = Home { directory: self.directory.as_fd(), path: &path };
+        sources::find(home, manifest, apps).map_err(NewPodError::Volume)
+    }
+
+    /// Makes what its apps have in its directory, and its empty volumes; where its apps' roots are.
+    pub(crate) fn fill(&self, pod: &ResolvedPod) -> Result<BTreeMap<String, Root>, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
         for directory in [MANIFESTS, LAYERS] {
             files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
         }
         let path = self.home();
         let home = Home { directory: self.directory.as_fd(), path: &path };
+        for (place, volume) in volumes::of_pod(&pod.manifest) {
+            home.add_empty(&place, volume, &pod.seeds).map_err(failed)?;
+        }
         let root = |(app, image): (&AcName, &ResolvedImage)| Ok((app.to_string(), home.add_app(app, image)?));
         pod.images.iter().map(root).collect::<io::Result<_>>().map_err(failed)
-    }
-
-    /// Makes the directories that its volumes need; where the volumes are.
-    pub(crate) fn make_volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
-        let path = self.home();
-        let home = Home { directory: self.directory.as_fd(), path: &path };
-        volumes.iter().map(|volume| self.placed(volume, home.add_volume(volume))).collect()
-    }
-
-    /// Where its volumes are, which were made before.
-    pub(crate) fn find_volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
-        let path = self.home();
-        let home = Home { directory: self.directory.as_fd(), path: &path };
-        volumes.iter().map(|volume| self.placed(volume, home.volume(volume))).collect()
     }
 
     /// Listens for its clients.
@@ -161,7 +165,7 @@ impl NewPod {
     /// operator names for guests; none: the host's own.
     ///
     /// # Errors
-    /// Where something is missing or cannot be made.
+    /// Where something is missing or cannot be made, or a volume cannot be reached from where the apps will be.
     pub fn make_artifacts(
         &self,
         verdict: &Verdict,
@@ -169,6 +173,7 @@ impl NewPod {
         monitor: &Monitor,
         kernel: Option<&Path>,
     ) -> Result<(), NewPodError> {
+        sources::check_reach(&verdict.plan, &places.volumes).map_err(NewPodError::Volume)?;
         let pod = self.pods.path(self.uuid, self.stage);
         let workshop = Workshop { init: &monitor.program, kernel, pod: &pod, home: &self.home() };
         let made = artifacts::make(&verdict.plan, places, &workshop);
@@ -246,17 +251,6 @@ impl NewPod {
         files::write(&self.directory, "pod-created", 0o640, b"")
     }
 
-    /// A volume's name, and where it is.
-    fn placed(&self, volume: &Volume, place: Result<PathBuf, NoVolume>) -> Result<(String, PathBuf), NewPodError> {
-        match place {
-            Ok(path) => Ok((volume.name.to_string(), path)),
-            Err(NoVolume::Source { source, cause }) => {
-                Err(NewPodError::Source { volume: volume.name.clone(), source, cause })
-            }
-            Err(NoVolume::Directory(cause)) => Err(NewPodError::Write { uuid: self.uuid, cause }),
-        }
-    }
-
     /// Where the pod is once it runs, which is what its launch names.
     fn home(&self) -> PathBuf {
         self.pods.path(self.uuid, Stage::Run)
@@ -304,17 +298,9 @@ pub enum NewPodError {
     /// The directory that it goes to.
     #[error(transparent)]
     Directory(PodsError),
-    /// A volume of the host.
-    #[error("source {source:?} of volume {:?}", .volume.as_str())]
-    Source {
-        /// Its name.
-        volume: AcName,
-        /// The path.
-        source: String,
-        /// Why it cannot be used.
-        #[source]
-        cause: io::Error,
-    },
+    /// A volume.
+    #[error(transparent)]
+    Volume(NoVolume),
     /// What its plan's programs need.
     #[error("cannot make what pod \"{uuid}\" is run with")]
     Artifact {

@@ -1,17 +1,21 @@
 //! One pod, as its directory shows it. Reading takes no lock and waits for nobody.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rkt_appc::{AcName, ImageManifest, ManifestError, PodManifest};
+use rkt_appc::{AcName, App, ImageManifest, ManifestError, Owner, PodManifest, RuntimeApp, UnixId, VolumeKind};
+use rkt_plan::{Access, Asked, Origin};
 
 use crate::files;
+use crate::home::Home;
 use crate::prepared;
 use crate::record::{Names, Record};
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
+use crate::volumes::{self, Askers, Known};
 
 /// A pod that was found. What is read of it is what is there at that time.
 #[derive(Debug)]
@@ -65,6 +69,60 @@ impl Pod {
         let path = image_manifest_path(app);
         let json = self.read(&path)?.ok_or_else(|| self.missing(&path))?;
         ImageManifest::from_json(&json).map_err(|cause| PodError::Manifest { uuid: self.uuid, cause })
+    }
+
+    /// How an app of it is run: as its manifest says, or else as its image does. None where nobody says so.
+    ///
+    /// # Errors
+    /// Where the manifest of the image cannot be read.
+    pub fn section(&self, app: &RuntimeApp) -> Result<Option<App>, PodError> {
+        if let Some(section) = &app.app {
+            return Ok(Some(section.clone()));
+        }
+        let Some(json) = self.read(&image_manifest_path(&app.name))? else { return Ok(None) };
+        let image = ImageManifest::from_json(&json);
+        Ok(image.map_err(|cause| PodError::Manifest { uuid: self.uuid, cause })?.app)
+    }
+
+    /// What an app of it sees of volumes.
+    ///
+    /// # Errors
+    /// As [`Pod::section`].
+    pub fn mounts(&self, manifest: &PodManifest, app: &RuntimeApp) -> Result<Vec<PodMount>, PodError> {
+        let nothing = || App::new(Vec::new(), Owner::Id(UnixId::ROOT), Owner::Id(UnixId::ROOT));
+        let section = self.section(app)?.unwrap_or_else(nothing);
+        let known = Known { declared: manifest.volumes(), of_others: &[] };
+        let by = Askers { mounts: Origin::PodManifest, points: Origin::Image };
+        // What an older rkt made of a manifest that this one would refuse is not to be told of here.
+        let found = volumes::of_app(&app.name, &section, &app.mounts, known, by);
+        let asked = found.map(|found| found.asked).unwrap_or_default();
+        let home = Home { directory: self.as_fd(), path: &self.path };
+        let all = volumes::of_pod(manifest);
+        let mounts = asked.into_iter().filter_map(|Asked { value: mount, .. }| {
+            let (place, volume) = all.iter().find(|(place, _)| *place == mount.volume)?;
+            let source = match &volume.kind {
+                VolumeKind::Host { source, .. } => source.into(),
+                VolumeKind::Empty { .. } => home.empty(place),
+            };
+            let name = volume.name.clone();
+            Some(PodMount {
+                name,
+                target: mount.target.to_string(),
+                source,
+                is_read_only: mount.access == Access::ReadOnly,
+            })
+        });
+        Ok(mounts.collect())
+    }
+
+    /// The volumes that its apps got since nobody had declared one.
+    pub(crate) fn own_volumes(&self, manifest: &PodManifest) -> Result<BTreeSet<AcName>, PodError> {
+        let mut own = BTreeSet::new();
+        for app in manifest.apps() {
+            let section = self.section(app)?;
+            own.extend(section.iter().flat_map(|section| volumes::own_of(app, section)).cloned());
+        }
+        Ok(own)
     }
 
     /// What was decided about it; none before it was started.
@@ -174,6 +232,19 @@ pub(crate) const STATUS_DIRECTORY: &str = "stage1/rootfs/rkt/status";
 /// Where the manifest of an app's image is.
 pub(crate) fn image_manifest_path(app: &AcName) -> String {
     format!("appsinfo/{app}/manifest")
+}
+
+/// A volume as an app sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodMount {
+    /// The volume's name.
+    pub name: AcName,
+    /// Where it is in the app.
+    pub target: String,
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Whether the app can only read it.
+    pub is_read_only: bool,
 }
 
 /// How an app ended.

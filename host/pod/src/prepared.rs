@@ -52,8 +52,9 @@ impl NewPod {
     pub fn keep(mut self, pod: ResolvedPod, plugin: PluginIdentity) -> Result<Uuid, NewPodError> {
         let uuid = self.uuid();
         let failed = |cause| NewPodError::Write { uuid, cause };
-        let roots = self.make_roots(&pod)?;
-        self.make_volumes(pod.manifest.volumes())?;
+        // So that who prepares a pod hears of what is missing, and not who starts it.
+        self.find_volumes(&pod.manifest, &pod.view.apps)?;
+        let roots = self.fill(&pod)?;
         let kept = Kept { view: pod.view, commands: pod.commands, roots, plugin };
         let json = serde_json::to_vec(&kept).expect("it has only text keys and paths of this host");
         files::write(&self, FILE, 0o600, &json).map_err(failed)?;
@@ -134,7 +135,7 @@ impl PreparedPod {
     /// # Errors
     /// Where a volume's source does not exist any more, or the socket cannot be made.
     pub fn find_places(&self, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
-        let volumes = self.new.find_volumes(self.manifest.volumes())?;
+        let volumes = self.new.find_volumes(&self.manifest, &self.kept.view.apps)?;
         self.new.listen(self.kept.roots.clone(), volumes, payload)
     }
 

@@ -1,12 +1,17 @@
 //! What a user asks for: images, and what is said about them. Nothing is resolved yet.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rkt_appc::app::WorkingDirectory;
-use rkt_appc::{AcName, ImageId, ImageManifest, Isolator, Mount, Owner, UnixId, Variable, Volume};
+use rkt_appc::{
+    AcName, Annotations, ImageId, ImageManifest, Isolator, Mount, Owner, PodManifest, RuntimeApp, UnixId, Variable,
+    Volume,
+};
 use rkt_image::{Image, Peek};
+use rkt_plan::CleanPath;
 use rkt_sys::root::Root;
+use rustix::fs::{FileType, Stat};
 
 pub use crate::environment::PodEnvironment;
 pub use crate::user::ImageFiles;
@@ -26,6 +31,34 @@ pub struct PodRequest {
     pub hostname: Option<String>,
     /// Options of the flavor.
     pub settings: BTreeMap<String, String>,
+}
+
+/// A pod whose manifest the user wrote.
+#[derive(Debug)]
+pub struct ManifestRequest {
+    pub(crate) manifest: PodManifest,
+    /// One for each app, in their order.
+    pub(crate) images: Vec<AppImage>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl ManifestRequest {
+    /// The pod of a manifest, with the host name, where one is asked for, and options of the flavor. `image_of` finds
+    /// the image of an app, which has this number.
+    ///
+    /// # Errors
+    /// Where an image is not found.
+    pub fn new<E>(
+        manifest: PodManifest,
+        hostname: Option<String>,
+        settings: BTreeMap<String, String>,
+        mut image_of: impl FnMut(usize, &RuntimeApp) -> Result<AppImage, E>,
+    ) -> Result<Self, E> {
+        let images = manifest.apps().iter().enumerate().map(|(index, app)| image_of(index, app));
+        let images = images.collect::<Result<_, _>>()?;
+        Ok(Self { manifest, images, hostname, settings })
+    }
 }
 
 /// An app that is asked for: an image, and what is to be other than the image says.
@@ -70,6 +103,18 @@ impl AppImage {
         let Peek { id, manifest, passwd, group } = peek;
         Self { id, manifest, files: ImageFiles::Archive { passwd, group }, trees: Vec::new() }
     }
+
+    /// A directory of it, where it has one there; nothing is known of one in an archive.
+    pub(crate) fn directory(&self, path: &CleanPath) -> Option<Stat> {
+        let stat = |tree: &PathBuf| Root::open(tree).and_then(|root| root.stat(Path::new(path.as_str()))).ok();
+        let topmost = self.trees.iter().find_map(stat)?;
+        (FileType::from_raw_mode(topmost.st_mode) == FileType::Directory).then_some(topmost)
+    }
+
+    /// Whether it was made from an image of Docker's, where mount points mean what `VOLUME` means there.
+    pub(crate) fn is_from_docker(&self) -> bool {
+        self.manifest.annotations.get("appc.io/docker/repository").is_some()
+    }
 }
 
 /// What the user says about one app, instead of what its image says.
@@ -99,4 +144,10 @@ pub struct Overrides {
     pub mounts: Vec<Mount>,
     /// Limits and confinement.
     pub isolators: Vec<Isolator>,
+    /// Remarks about it in the pod's manifest.
+    pub annotations: Annotations,
+    /// The user's remarks, in the place of all of the image's.
+    pub user_annotations: Option<BTreeMap<String, String>>,
+    /// The user's labels, in the place of all of the image's.
+    pub user_labels: Option<BTreeMap<String, String>>,
 }

@@ -1,27 +1,35 @@
 //! From what is asked for to a pod: manifests, users, volumes, environment and isolators, resolved
 //! once for all flavors. Reads files of images and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use rkt_appc::{
-    AcName, AcVersion, App, ImageId, ImageManifest, InvalidValue, Mount, Owner, Platform, PlatformError, PodManifest,
-    RuntimeApp, RuntimeImage, UnixId, Volume,
-};
+use rkt_appc::{AcIdentifier, AcName, AcVersion, ImageManifest, PodManifest, RuntimeApp, Volume};
 use rkt_executor::Command;
-use rkt_plan::{Asked, Credentials, Origin};
+use rkt_plan::{Asked, CleanPath, Origin};
 
-use crate::environment;
-use crate::isolators::{self, IsolatorError};
-use crate::request::{AppRequest, Overrides, PodRequest};
-use crate::user::{self, UserError, Wanted};
+use self::app::ResolvedApp;
+use crate::isolators;
+use crate::request::{ManifestRequest, PodRequest};
 use crate::uuid::Uuid;
-use crate::volumes::{self, Known, VolumeError};
+use crate::volumes::Known;
 
 pub(crate) use self::change::{resolve_with, resolve_without};
+pub use self::error::ResolveError;
+pub use self::platform::host_architecture;
+pub use self::warning::Warning;
 
+mod app;
 mod change;
+mod error;
 mod names;
+mod overrides;
+mod platform;
+mod warning;
+mod written;
+
+/// The annotation of a pod by which its manifest says whether it outlives its apps, for old tools.
+const MUTABLE: &str = "coreos.com/rkt/stage1/mutable";
 
 /// A pod with nothing left open but how it is isolated.
 #[derive(Debug)]
@@ -36,6 +44,8 @@ pub struct ResolvedPod {
     pub warnings: Vec<Warning>,
     /// What each app is run from.
     pub(crate) images: BTreeMap<AcName, ResolvedImage>,
+    /// What its new volumes begin with.
+    pub(crate) seeds: Vec<Seed>,
 }
 
 /// What stays of an app's image.
@@ -46,42 +56,18 @@ pub(crate) struct ResolvedImage {
     pub(crate) trees: Vec<PathBuf>,
 }
 
-/// Something that was decided in the user's stead.
+/// A directory of an image whose content a new volume begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
-    /// An image expects a volume that nobody gave.
-    ImplicitVolume {
-        /// Its mount point.
-        mount_point: AcName,
-    },
-    /// An image for another architecture, which runs only where the kernel knows how.
-    OtherArchitecture {
-        /// The app.
-        app: AcName,
-        /// What its image is for.
-        image: &'static str,
-        /// What the host is.
-        host: &'static str,
-    },
+pub(crate) struct Seed {
+    /// What plans call the volume.
+    pub(crate) volume: String,
+    /// The image's trees, topmost first.
+    pub(crate) trees: Vec<PathBuf>,
+    /// The directory in them.
+    pub(crate) directory: CleanPath,
 }
 
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::ImplicitVolume { mount_point } => write!(
-                f,
-                "no volume specified for mount point {:?}, implicitly creating an \"empty\" volume. This volume will \
-                 be removed when the pod is garbage-collected.",
-                mount_point.as_str()
-            ),
-            Self::OtherArchitecture { app, image, host } => {
-                write!(f, "the image of app {:?} is for {image}, this host is {host}", app.as_str())
-            }
-        }
-    }
-}
-
-/// Resolves a pod that `by` asks for.
+/// Resolves a pod of images that `by` asks for.
 ///
 /// # Errors
 /// Where something asked for does not exist, contradicts itself, or cannot be given.
@@ -89,20 +75,39 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
     if request.apps.is_empty() {
         return Err(ResolveError::NoApp);
     }
-    check_volumes(&request.volumes)?;
-    let PodRequest { apps, mut volumes, mounts, environment, hostname, settings } = request;
+    let PodRequest { apps, volumes, mounts, environment, hostname, settings } = request;
+    let manifest = PodManifest::new(version(), Vec::new(), volumes).map_err(ResolveError::Names)?;
+    let known = Known { declared: manifest.volumes(), of_others: &[] };
     let mut pod = Draft::default();
-    for app in apps {
-        let name = names::of_app(&app, pod.images.keys())?;
-        let known = Known { declared: &volumes, of_others: &[] };
-        let resolved = resolve_app(&name, app, known, &mounts, &environment, by)?;
-        pod.add(name, resolved);
+    for request in apps {
+        let name = names::of_app(&request, pod.images.keys())?;
+        let wanted = overrides::applied(name, &request.image, request.overrides, &environment, &mounts, by)?;
+        pod.add(app::resolve(wanted, request.image, known)?, known)?;
     }
-    volumes.append(&mut pod.implicit);
-    let manifest = PodManifest::new(version(), pod.runtime, volumes).map_err(ResolveError::Manifest)?;
     let hostname = hostname.map(|value| Asked { value, by });
-    let view = rkt_plan::Pod { uuid: uuid.to_string(), hostname, apps: pod.views, settings };
-    Ok(ResolvedPod { manifest, view, commands: pod.commands, warnings: pod.warnings, images: pod.images })
+    let limits = BTreeMap::new();
+    let about = rkt_plan::Pod { uuid: uuid.to_string(), hostname, apps: Vec::new(), limits, settings };
+    pod.finish(about, &manifest)
+}
+
+/// Resolves a pod whose manifest the user wrote. It is kept as it is, but for what this rkt has always added and for
+/// the volumes that mount points get which nobody gave one.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_manifest(uuid: Uuid, request: ManifestRequest) -> Result<ResolvedPod, ResolveError> {
+    let ManifestRequest { manifest, images, hostname, settings } = request;
+    written::check(&manifest)?;
+    let limits = isolators::of_pod(&manifest.isolators, Origin::PodManifest)?;
+    let known = Known { declared: manifest.volumes(), of_others: &[] };
+    let mut pod = Draft::default();
+    for (runtime, image) in manifest.apps().iter().zip(images) {
+        names::check(&runtime.name, pod.images.keys())?;
+        pod.add(app::resolve(written::wanted(runtime, &image)?, image, known)?, known)?;
+    }
+    let hostname = hostname.map(|value| Asked { value, by: Origin::CommandLine });
+    let about = rkt_plan::Pod { uuid: uuid.to_string(), hostname, apps: Vec::new(), limits, settings };
+    pod.finish(about, &manifest)
 }
 
 /// rkt writes its own version into pod manifests; what reads them expects that.
@@ -118,281 +123,55 @@ struct Draft {
     commands: BTreeMap<String, Command>,
     images: BTreeMap<AcName, ResolvedImage>,
     implicit: Vec<Volume>,
-    warnings: Vec<Warning>,
-}
-
-struct ResolvedApp {
-    runtime: RuntimeApp,
-    view: rkt_plan::App,
-    command: Command,
-    image: ResolvedImage,
-    implicit: Vec<Volume>,
+    seeds: Vec<Seed>,
     warnings: Vec<Warning>,
 }
 
 impl Draft {
-    fn add(&mut self, name: AcName, app: ResolvedApp) {
+    fn add(&mut self, app: ResolvedApp, known: Known<'_>) -> Result<(), ResolveError> {
+        let name = app.runtime.name.clone();
+        for implicit in app.implicit {
+            let volume = implicit.volume;
+            if known.all().chain(&self.implicit).any(|other| other.name == volume.name) {
+                return Err(ResolveError::ImplicitTaken { app: name, point: implicit.point, volume: volume.name });
+            }
+            self.implicit.push(volume);
+        }
         self.runtime.push(app.runtime);
         self.views.push(app.view);
         self.commands.insert(name.to_string(), app.command);
         self.images.insert(name, app.image);
-        self.implicit.extend(app.implicit);
+        self.seeds.extend(app.seeds);
         self.warnings.extend(app.warnings);
+        Ok(())
     }
-}
 
-fn resolve_app(
-    name: &AcName,
-    request: AppRequest,
-    volumes: Known<'_>,
-    mounts: &[Mount],
-    environment: &environment::PodEnvironment,
-    by: Origin,
-) -> Result<ResolvedApp, ResolveError> {
-    let AppRequest { image, overrides } = request;
-    let mut warnings = Vec::new();
-    warnings.extend(check_platform(name, &image.manifest)?);
-    let mut app = app_section(name, &image.id, &image.manifest, &overrides)?;
-    app.environment = environment.merged(&app.environment, &overrides.environment);
-    app.isolators = isolators::merged(&app.isolators, &overrides.isolators);
-    let confinement = isolators::of_app(name, &app.isolators, &overrides.isolators, by)?;
-    let wanted_mounts = overrides.mounts.iter().chain(mounts);
-    let found = volumes::of_app(name, &app, wanted_mounts, volumes, by)
-        .map_err(|cause| ResolveError::Volume { app: name.clone(), cause })?;
-    let user = resolve_user(name, &app, &image, &overrides, by)?;
-    warnings.extend(found.unmentioned.into_iter().map(|mount_point| Warning::ImplicitVolume { mount_point }));
-    let view = rkt_plan::App {
-        name: name.to_string(),
-        user,
-        read_only_root: overrides.read_only_root.then_some(by),
-        volumes: found.asked,
-        limits: confinement.limits,
-        capabilities: confinement.capabilities,
-        seccomp: confinement.seccomp,
-        no_new_privileges: confinement.no_new_privileges,
-        oom_score: confinement.oom_score,
-    };
-    let command = Command {
-        file: None,
-        arguments: app.exec.clone(),
-        environment: environment::of_process(name.as_str(), &app.environment),
-        working_directory: app.working_directory.path().to_owned(),
-    };
-    let manifest = image.manifest;
-    let runtime = RuntimeApp {
-        name: name.clone(),
-        image: RuntimeImage { name: Some(manifest.name.clone()), id: image.id, labels: manifest.labels.clone() },
-        app: Some(app),
-        read_only_root_fs: overrides.read_only_root,
-        mounts: found.mounts,
-        annotations: rkt_appc::Annotations::default(),
-    };
-    let image = ResolvedImage { manifest, trees: image.trees };
-    Ok(ResolvedApp { runtime, view, command, image, implicit: found.implicit, warnings })
-}
-
-/// What the image says about running it, with what the user says in its place.
-fn app_section(
-    name: &AcName,
-    id: &ImageId,
-    manifest: &ImageManifest,
-    overrides: &Overrides,
-) -> Result<App, ResolveError> {
-    let mut app = match (&manifest.app, &overrides.exec) {
-        (Some(app), _) => app.clone(),
-        (None, Some(_)) => {
-            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-            App::new(Vec::new(), callers(user.as_raw())?, callers(group.as_raw())?)
-        }
-        (None, None) => return Err(ResolveError::NoExec { id: id.clone() }),
-    };
-    if !app.event_handlers.is_empty() {
-        return Err(ResolveError::EventHandlers { app: name.clone() });
+    /// The pod of these apps. `about` is what there is to say of the pod besides, `written` its manifest without them.
+    fn finish(mut self, about: rkt_plan::Pod, written: &PodManifest) -> Result<ResolvedPod, ResolveError> {
+        let mounts = self.views.iter().flat_map(|app| &app.volumes);
+        let used: BTreeSet<&str> = mounts.map(|mount| mount.value.volume.as_str()).collect();
+        let unused = written.volumes().iter().filter(|volume| !used.contains(volume.name.as_str()));
+        self.warnings.extend(unused.map(|volume| Warning::UnusedVolume { volume: volume.name.clone() }));
+        let mut manifest = written.with_apps(self.runtime, self.implicit).map_err(ResolveError::Names)?;
+        let mutable: AcIdentifier = MUTABLE.parse().expect("it is an identifier");
+        manifest.annotations.set(mutable, "false".to_owned()).expect("its value has no form of its own");
+        Ok(ResolvedPod {
+            manifest,
+            view: rkt_plan::Pod { apps: self.views, ..about },
+            commands: self.commands,
+            warnings: self.warnings,
+            images: self.images,
+            seeds: self.seeds,
+        })
     }
-    if let Some(exec) = &overrides.exec {
-        app.exec = vec![exec.clone()];
-    }
-    if overrides.arguments_replace && !overrides.arguments.is_empty() {
-        app.exec.truncate(1);
-    }
-    app.exec.extend(overrides.arguments.iter().cloned());
-    if app.exec.first().is_none_or(String::is_empty) {
-        return Err(ResolveError::EmptyExec { image: manifest.name.to_string() });
-    }
-    if let Some(user) = &overrides.user {
-        app.user = user.clone();
-    }
-    if let Some(group) = &overrides.group {
-        app.group = group.clone();
-    }
-    if let Some(gids) = &overrides.supplementary_gids {
-        app.supplementary_gids.clone_from(gids);
-    }
-    if let Some(directory) = &overrides.working_directory {
-        app.working_directory = directory.clone();
-    }
-    Ok(app)
-}
-
-fn callers(id: u32) -> Result<Owner, ResolveError> {
-    UnixId::try_from(i64::from(id)).map(Owner::Id).map_err(ResolveError::Caller)
-}
-
-fn resolve_user(
-    name: &AcName,
-    app: &App,
-    image: &crate::request::AppImage,
-    overrides: &Overrides,
-    by: Origin,
-) -> Result<Asked<Credentials>, ResolveError> {
-    let from_docker = image.manifest.annotations.get("appc.io/docker/repository").is_some();
-    let wanted = Wanted {
-        user: &app.user,
-        group: &app.group,
-        supplementary: &app.supplementary_gids,
-        group_may_follow_user: from_docker,
-    };
-    let value =
-        user::resolve(&image.files, &wanted).map_err(|cause| ResolveError::User { app: name.clone(), cause })?;
-    let is_the_users = overrides.user.is_some() || overrides.group.is_some() || overrides.supplementary_gids.is_some();
-    Ok(Asked { value, by: if is_the_users { by } else { Origin::Image } })
-}
-
-/// Both labels have to be there; an image for another architecture may run, by emulation.
-fn check_platform(app: &AcName, manifest: &ImageManifest) -> Result<Option<Warning>, ResolveError> {
-    let platform =
-        Platform::of(&manifest.labels).map_err(|cause| ResolveError::Platform { app: app.clone(), cause })?;
-    let (image, host) = (platform.arch(), host_architecture());
-    let runs = image == host || (image, host) == ("i386", "amd64");
-    Ok((!runs).then(|| Warning::OtherArchitecture { app: app.clone(), image, host }))
-}
-
-/// What this host's architecture is called in images' labels.
-pub fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "i386",
-        "arm" => "armv7l",
-        "powerpc64" => "ppc64le",
-        other => other,
-    }
-}
-
-/// What a plan cannot say yet is refused, not passed over.
-fn check_volumes(volumes: &[Volume]) -> Result<(), ResolveError> {
-    for volume in volumes {
-        if let rkt_appc::VolumeKind::Host { recursive: Some(false), .. } = volume.kind {
-            return Err(ResolveError::NotRecursive { volume: volume.name.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// Why what is asked for is no pod.
-#[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// Nothing to run.
-    #[error("pod must contain at least one application")]
-    NoApp,
-    /// An image's name that gives no name for an app.
-    #[error("name of an app")]
-    Name(#[source] InvalidValue),
-    /// Two apps of one name.
-    #[error("error: multiple apps with name {name}")]
-    SameName {
-        /// The name.
-        name: AcName,
-    },
-    /// A name that leaves no room for what is put behind it.
-    #[error("the name of an app has {} bytes, and may have {most}: files are named after it", .name.as_str().len())]
-    LongName {
-        /// The name.
-        name: AcName,
-        /// The most bytes that it may have.
-        most: usize,
-    },
-    /// Two apps of which something would be written to the same file.
-    #[error("apps {:?} and {:?} cannot be in one pod: how the one ends and that the other was started is written to the same file", .ends.as_str(), .starts.as_str())]
-    SameFile {
-        /// The one.
-        ends: AcName,
-        /// The other.
-        starts: AcName,
-    },
-    /// A volume that comes to a pod which has another of its name.
-    #[error("volume {:?}: the pod has another of this name", .volume.as_str())]
-    VolumeTaken {
-        /// Its name.
-        volume: AcName,
-    },
-    /// An image that says nothing about running it.
-    #[error("error: image {id} has no app section and --exec argument is not provided")]
-    NoExec {
-        /// Which.
-        id: ImageId,
-    },
-    /// An image that leaves the program to the user.
-    #[error("image {image:?} has an empty \"exec\" (try --exec=BINARY)")]
-    EmptyExec {
-        /// Its name.
-        image: String,
-    },
-    /// Programs to run before and after an app.
-    #[error("the image of app {:?} has event handlers, which this rkt does not run yet", .app.as_str())]
-    EventHandlers {
-        /// The app.
-        app: AcName,
-    },
-    /// The caller's own id.
-    #[error("the caller's own id")]
-    Caller(#[source] InvalidValue),
-    /// An image for something else than Linux.
-    #[error("the image of app {:?}", .app.as_str())]
-    Platform {
-        /// The app.
-        app: AcName,
-        /// Why it cannot run here.
-        #[source]
-        cause: PlatformError,
-    },
-    /// A user that the image does not have.
-    #[error("the user of app {:?}", .app.as_str())]
-    User {
-        /// The app.
-        app: AcName,
-        /// Why it cannot be resolved.
-        #[source]
-        cause: UserError,
-    },
-    /// Volumes that do not match.
-    #[error("the volumes of app {:?}", .app.as_str())]
-    Volume {
-        /// The app.
-        app: AcName,
-        /// Why.
-        #[source]
-        cause: VolumeError,
-    },
-    /// A volume without what is mounted below it.
-    #[error("volume {:?}: recursive=false is not supported by this rkt yet", .volume.as_str())]
-    NotRecursive {
-        /// Its name.
-        volume: AcName,
-    },
-    /// An isolator that cannot be applied.
-    #[error(transparent)]
-    Isolator(#[from] IsolatorError),
-    /// Names that contradict.
-    #[error("the pod manifest")]
-    Manifest(#[source] InvalidValue),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{AppImage, ImageFiles};
+    use crate::request::{AppImage, AppRequest, ImageFiles, Overrides};
 
-    fn image(name: &str, app: &str) -> AppImage {
+    pub(super) fn image(name: &str, app: &str) -> AppImage {
         let json = format!(
             r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"{name}",
                 "labels":[{{"name":"os","value":"linux"}},{{"name":"arch","value":"{}"}}]{app}}}"#,
@@ -406,7 +185,7 @@ mod tests {
         }
     }
 
-    const APP: &str = r#","app":{"exec":["/bin/a","-v"],"user":"0","group":"0","environment":[{"name":"X","value":"1"}],
+    pub(super) const APP: &str = r#","app":{"exec":["/bin/a","-v"],"user":"0","group":"0","environment":[{"name":"X","value":"1"}],
         "mountPoints":[{"name":"data","path":"/data"}]}"#;
 
     fn resolved(apps: Vec<AppRequest>) -> Result<ResolvedPod, ResolveError> {

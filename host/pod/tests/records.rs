@@ -44,7 +44,13 @@ fn record(digest: &str) -> Record {
         no_new_privileges: None,
         oom_score: None,
     };
-    let pod = Pod { uuid: uuid(1), hostname: None, apps: vec![app_of_pod], settings: BTreeMap::new() };
+    let pod = Pod {
+        uuid: uuid(1),
+        hostname: None,
+        apps: vec![app_of_pod],
+        limits: BTreeMap::new(),
+        settings: BTreeMap::new(),
+    };
     let proposal = Proposal {
         plugin: PluginIdentity {
             name: "plain".to_owned(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use rkt_appc::app::WorkingDirectory;
 use rkt_appc::isolator::{CpuShares, OomScoreAdj, PidsLimit};
-use rkt_appc::{AcName, Isolator, Mount, Owner, Quantity, UnixId, Variable, Volume};
+use rkt_appc::{AcName, Annotation, Isolator, Mount, Owner, Quantity, UnixId, Variable, Volume};
 
 use super::flavor::FlavorFlags;
 use crate::values;
@@ -15,6 +15,9 @@ use crate::values;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "OPTIONS")]
 pub(crate) struct PodFlags {
+    /// Run the pod of this manifest, whose images are in the store, and take no images from the line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pod_manifest: Option<PathBuf>,
     /// A volume: NAME,kind=host,source=PATH[,readOnly=BOOL] or NAME,kind=empty[,mode=][,uid=][,gid=]
     #[arg(long, value_name = "VOLUME", action = ArgAction::Append, value_parser = values::volume)]
     pub(crate) volume: Vec<Volume>,
@@ -112,4 +115,13 @@ pub(crate) struct AppFlags {
     /// Where a volume is seen: volume=NAME,target=PATH; before all images, in every app
     #[arg(long, value_name = "MOUNT", action = ArgAction::Append, value_parser = values::mount)]
     pub(crate) mount: Vec<Mount>,
+    /// A remark about the app in the pod's manifest: NAME=VALUE
+    #[arg(long, value_name = "REMARK", action = ArgAction::Append, value_parser = values::annotation)]
+    pub(crate) annotation: Vec<Annotation>,
+    /// A remark of the user's, instead of the image's: NAME=VALUE
+    #[arg(long, value_name = "REMARK", action = ArgAction::Append, value_parser = values::remark)]
+    pub(crate) user_annotation: Vec<(String, String)>,
+    /// A label of the user's, instead of the image's: NAME=VALUE
+    #[arg(long, value_name = "LABEL", action = ArgAction::Append, value_parser = values::remark)]
+    pub(crate) user_label: Vec<(String, String)>,
 }

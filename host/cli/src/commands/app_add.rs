@@ -22,7 +22,7 @@ pub(super) fn app_add(context: &Context, add: &AppAdd, images: Vec<ImageArgument
     let (volumes, mounts): (Vec<Volume>, Vec<Mount>) = add.mnt_volume.iter().cloned().unzip();
     let mounts = mounts.into_iter().chain(everywhere);
     let insecure = &context.globals.insecure_options;
-    let app = request::added_app(image, words.flags, words.arguments, mounts, insecure);
+    let app = request::added_app(image, words.flags, words.arguments, mounts, insecure)?;
 
     let edit = pod.edit()?;
     let flavor = Flavor::of(&context.globals, edit.record())?.start()?;

@@ -7,35 +7,29 @@ use rkt_appc::Mount;
 use rkt_executor::failure::on_one_line;
 use rkt_executor::groups::Owner;
 use rkt_image::{Policy, Reference};
-use rkt_plan::{CheckedPlan, Origin};
-use rkt_pod::{AppImage, PodRequest, Proposal, Record, ResolvedPod, Uuid, Verdict};
+use rkt_plan::CheckedPlan;
+use rkt_pod::{AppImage, Proposal, Record, ResolvedPod, Uuid, Verdict};
 use serde::Serialize;
 
+use super::wanted::Words;
 use super::{Context, Outcome, differences, run};
 use crate::arguments::{Choice, OutputFormat, Plan};
 use crate::escape::escaped;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
 use crate::report::{Failure, print};
-use crate::request;
 
 pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, everywhere: Vec<Mount>) -> Outcome {
-    if images.is_empty() {
-        return Err(Failure::said("must provide at least one image"));
-    }
+    let words = Words { flags: &plan.pod, images, everywhere };
+    words.check()?;
     let other = plan.diff.as_deref().map(|name| Other::find(context, name)).transpose()?;
     let flavor = Flavor::find(&context.globals, plan.pod.flavor.choice().as_ref())?;
     let name = flavor.name().to_owned();
     let options = flavor.options(plan.pod.settings());
     let flavor = flavor.start()?;
-    let mut apps = Vec::new();
-    for words in images {
-        apps.push((look_at(context, &words.image)?, words.flags, words.arguments));
-    }
-    let request = request::pod(&plan.pod, &context.globals.insecure_options, options, everywhere, apps)?;
-    let request = PodRequest { hostname: plan.start.hostname.clone(), ..request };
+    let wanted = words.find(context, options, plan.start.hostname.as_deref(), look_at)?;
     let uuid = other.as_ref().map_or(Uuid::NIL, Other::uuid);
-    let pod = rkt_pod::resolve(uuid, request, Origin::CommandLine)?;
+    let pod = wanted.resolve(uuid)?;
     let verdict = flavor.ask(&pod.view)?.verdict(&pod.view, run::waivers(&plan.start))?;
     run::check_network(&plan.start, &verdict)?;
     let format = plan.output.format;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use rkt_appc::{AcName, PodManifest, RuntimeApp, VolumeKind};
-use rkt_pod::{Pod, PodError};
+use rkt_appc::{AcName, PodManifest, RuntimeApp};
+use rkt_pod::{Pod, PodError, PodMount};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
@@ -106,7 +106,9 @@ impl AppJson {
             None if pod.state().has_ended() => "unknown",
             None => "running",
         };
-        let section = app.app.as_ref();
+        let section = pod.section(app)?;
+        let (user_annotations, user_labels) =
+            section.map(|section| (section.user_annotations, section.user_labels)).unwrap_or_default();
         Ok(Self {
             name: app.name.to_string(),
             state,
@@ -115,28 +117,21 @@ impl AppJson {
             finished_at: exit.map(|exit| time::nanoseconds(exit.at)),
             exit_code: exit.map(|exit| exit.code),
             image_id: app.image.id.to_string(),
-            mounts: app.mounts.iter().filter_map(|mount| MountJson::of(pod, manifest, mount)).collect(),
-            user_annotations: section.map(|section| section.user_annotations.clone()).unwrap_or_default(),
-            user_labels: section.map(|section| section.user_labels.clone()).unwrap_or_default(),
+            mounts: pod.mounts(manifest, app)?.into_iter().map(MountJson::of).collect(),
+            user_annotations,
+            user_labels,
         })
     }
 }
 
 impl MountJson {
-    fn of(pod: &Pod, manifest: &PodManifest, mount: &rkt_appc::Mount) -> Option<Self> {
-        let volume = manifest.volumes().iter().find(|volume| volume.name == mount.volume)?;
-        let host_path = match &volume.kind {
-            VolumeKind::Host { source, .. } => source.clone(),
-            VolumeKind::Empty { .. } => {
-                pod.path().join("sharedVolumes").join(volume.name.as_str()).display().to_string()
-            }
-        };
-        Some(Self {
-            name: mount.volume.to_string(),
-            container_path: mount.path.to_string(),
-            host_path,
-            read_only: volume.read_only.unwrap_or(false),
-        })
+    fn of(mount: PodMount) -> Self {
+        Self {
+            name: mount.name.to_string(),
+            container_path: mount.target,
+            host_path: mount.source.display().to_string(),
+            read_only: mount.is_read_only,
+        }
     }
 }
 

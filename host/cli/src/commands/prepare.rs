@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use rkt_appc::Mount;
-use rkt_plan::Origin;
 
+use super::wanted::Words;
 use super::{Context, Outcome, as_root, run};
 use crate::arguments::Prepare;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
 use crate::report::print;
-use crate::request;
 
 pub(super) fn prepare(
     context: &Context,
@@ -19,14 +18,14 @@ pub(super) fn prepare(
     everywhere: Vec<Mount>,
 ) -> Outcome {
     as_root()?;
-    run::need_images(&images)?;
+    let words = Words { flags: &prepare.pod, images, everywhere };
+    words.check()?;
     let flavor = Flavor::find(&context.globals, prepare.pod.flavor.choice().as_ref())?;
     let options = flavor.options(prepare.pod.settings());
-    let apps = run::apps(context, images)?;
-    let request = request::pod(&prepare.pod, &context.globals.insecure_options, options, everywhere, apps)?;
+    let wanted = words.find(context, options, None, run::stored)?;
 
     let new = context.pods().create()?;
-    let pod = rkt_pod::resolve(new.uuid(), request, Origin::CommandLine)?;
+    let pod = wanted.resolve(new.uuid())?;
     for warning in &pod.warnings {
         context.report.line(&warning.to_string());
     }

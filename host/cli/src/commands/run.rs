@@ -8,19 +8,20 @@ use std::path::{Path, PathBuf};
 use rkt_appc::Mount;
 use rkt_executor::Command;
 use rkt_image::{Image, Policy, Reference};
-use rkt_plan::{Answer, Origin};
-use rkt_pod::{AppImage, Monitor, NewPod, PodRequest, Verdict, Waivers, Written};
+use rkt_plan::Answer;
+use rkt_pod::{AppImage, Monitor, NewPod, Verdict, Waivers, Written};
 
+use super::wanted::Words;
 use super::{Context, Outcome, as_root};
-use crate::arguments::{AppFlags, Run, StartFlags};
+use crate::arguments::{Run, StartFlags};
 use crate::debug::{Steps, show_plan};
 use crate::escape::cell;
 use crate::flavor::Flavor;
+use crate::install;
 use crate::invocation::ImageArguments;
 use crate::plugin::Early;
 use crate::report::{Failure, plainly};
 use crate::values::Network;
-use crate::{install, request};
 
 pub(super) fn run(
     context: &Context,
@@ -30,7 +31,8 @@ pub(super) fn run(
     early: Option<Early>,
 ) -> Outcome {
     as_root()?;
-    need_images(&images)?;
+    let words = Words { flags: &run.pod, images, everywhere };
+    words.check()?;
     let mut steps = Steps::new(&context.report);
     if let Some(early) = &early {
         steps.took("start a plugin's process", early.took);
@@ -41,16 +43,14 @@ pub(super) fn run(
     let options = flavor.options(run.pod.settings());
     let flavor = flavor.start()?;
     steps.done("find the plugin");
-    let apps = apps(context, images)?;
+    let wanted = words.find(context, options, run.start.hostname.as_deref(), stored)?;
     steps.done("find the images");
-    let request = request::pod(&run.pod, &context.globals.insecure_options, options, everywhere, apps)?;
-    let request = PodRequest { hostname: run.start.hostname.clone(), ..request };
 
     let new = context.pods().create()?;
     if let Some(file) = &run.uuid_file_save {
         save_uuid(&new, file)?;
     }
-    let pod = rkt_pod::resolve(new.uuid(), request, Origin::CommandLine)?;
+    let pod = wanted.resolve(new.uuid())?;
     for warning in &pod.warnings {
         context.report.line(&warning.to_string());
     }
@@ -92,23 +92,9 @@ pub(super) fn start(context: &Context, flags: &StartFlags, planned: Planned, mon
     Err(new.start(view, commands, written, verdict, monitor).into())
 }
 
-pub(super) fn need_images(images: &[ImageArguments]) -> Result<(), Failure> {
-    match images {
-        [] => Err(Failure::said("must provide at least one image or specify the pod manifest")),
-        _ => Ok(()),
-    }
-}
-
-/// The images, with what is said about each.
-pub(super) fn apps(
-    context: &Context,
-    images: Vec<ImageArguments>,
-) -> Result<Vec<(AppImage, AppFlags, Vec<String>)>, Failure> {
-    let app = |words: ImageArguments| {
-        let image = resolve(context, &words.image)?;
-        Ok((AppImage::stored(&image)?, words.flags, words.arguments))
-    };
-    images.into_iter().map(app).collect()
+/// An image in the store, which it is taken into where it is not there.
+pub(super) fn stored(context: &Context, image: &str) -> Result<AppImage, Failure> {
+    Ok(AppImage::stored(&resolve(context, image)?)?)
 }
 
 pub(super) fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {

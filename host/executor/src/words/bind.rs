@@ -6,7 +6,7 @@ use std::path::Path;
 use rkt_plan::{Access, CleanPath, Mount, Reach, Source};
 use rkt_sys::mount::{self, Attributes, Change, Depth, Propagation};
 use rkt_sys::root::Root;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{root, user};
@@ -41,6 +41,8 @@ pub(crate) fn prepare(
     let stat = rustix::fs::fstat(&mount).map_err(Failure::of(failed))?;
     let mut set = match source {
         Source::Host(_) => Attributes::empty(),
+        // The user named this very device, and a mount of it shows no other.
+        Source::Volume(_) if is_device(&stat) => Attributes::MOUNT_ATTR_NOSUID,
         // Programs of the payload and of rkt are executed by descriptor or from here.
         Source::Volume(_) | Source::Empty(_) | Source::RootOf(_) | Source::Payload(_) | Source::Artifact(_) => {
             Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
@@ -50,6 +52,10 @@ pub(crate) fn prepare(
     let change = Change { set, propagation: Some(Propagation::Slave), ..Change::default() };
     mount::change(mount.as_fd(), change, depth).map_err(Failure::of(failed))?;
     Ok(Bind { mount, kind: Kind::of(&stat) })
+}
+
+fn is_device(stat: &Stat) -> bool {
+    matches!(FileType::from_raw_mode(stat.st_mode), FileType::CharacterDevice | FileType::BlockDevice)
 }
 
 impl Bind {

@@ -22,20 +22,26 @@ pub(super) fn of_app<'a>(
         Some(name) => name.clone(),
         None => of_image(app.image.manifest.name.as_str())?,
     };
+    check(&name, others)?;
+    Ok(name)
+}
+
+/// Whether files can be named after an app in a pod that has the others.
+pub(super) fn check<'a>(name: &AcName, others: impl IntoIterator<Item = &'a AcName>) -> Result<(), ResolveError> {
     if name.as_str().len() > LONGEST {
-        return Err(ResolveError::LongName { name, most: LONGEST });
+        return Err(ResolveError::LongName { name: name.clone(), most: LONGEST });
     }
     for other in others {
-        if *other == name {
-            return Err(ResolveError::SameName { name });
+        if other == name {
+            return Err(ResolveError::SameName { name: name.clone() });
         }
-        for (ends, starts) in [(&name, other), (other, &name)] {
+        for (ends, starts) in [(name, other), (other, name)] {
             if ends.as_str().strip_suffix(STARTED) == Some(starts.as_str()) {
                 return Err(ResolveError::SameFile { ends: ends.clone(), starts: starts.clone() });
             }
         }
     }
-    Ok(name)
+    Ok(())
 }
 
 fn of_image(image: &str) -> Result<AcName, ResolveError> {
