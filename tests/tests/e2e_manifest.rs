@@ -198,6 +198,21 @@ fn a_manifest_goes_with_nothing_that_would_change_it() {
 }
 
 #[test]
+fn checks_that_are_left_out_are_left_out_for_a_written_pod_too() {
+    let rkt = Rkt::new();
+    let id = fetch(&rkt, &rkt.probe("app", ["rights"]));
+    let flag = flag(&rkt, &manifest(&json!([{"name": "a", "image": {"id": id}}]), &json!({})));
+    let seccomp = |options: &[&str]| {
+        let words = options.iter().chain(&["run", flag.as_str()]);
+        let lines = rkt.run(words).succeeds().lines_of("a");
+        lines.into_iter().find(|line| line.starts_with("Seccomp: ")).unwrap()
+    };
+    assert_eq!(seccomp(&[]), "Seccomp: 2");
+    assert_eq!(seccomp(&["--insecure-options=image,seccomp"]), "Seccomp: 0");
+    rkt.collect();
+}
+
+#[test]
 fn a_limit_of_the_pod_as_a_whole_is_never_passed_over_in_silence() {
     let rkt = Rkt::new();
     let id = fetch(&rkt, &rkt.probe("app", ["say", "ran"]));

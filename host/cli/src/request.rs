@@ -98,6 +98,12 @@ fn isolators(flags: &AppFlags, insecure: &Insecure) -> Vec<Isolator> {
     .collect()
 }
 
+/// What the checks that are left out say of an app about which nothing else is said.
+pub(crate) fn unconfined(insecure: &Insecure) -> Vec<Isolator> {
+    let capabilities = insecure.leaves_out(Check::Capabilities).then(every_capability);
+    capabilities.into_iter().chain(insecure.leaves_out(Check::Seccomp).then(every_call)).collect()
+}
+
 /// `--insecure-options=capabilities` asks to keep all of them.
 fn every_capability() -> Isolator {
     let names = Capabilities::ALL.iter().map(|capability| capability.name().parse::<CapabilityName>());

@@ -39,25 +39,27 @@ pub struct ManifestRequest {
     pub(crate) manifest: PodManifest,
     /// One for each app, in their order.
     pub(crate) images: Vec<AppImage>,
-    pub(crate) hostname: Option<String>,
-    pub(crate) settings: BTreeMap<String, String>,
+    /// Isolators of every app, in the place of those of the same kind.
+    pub isolators: Vec<Isolator>,
+    /// The host name, where one is asked for.
+    pub hostname: Option<String>,
+    /// Options of the flavor.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl ManifestRequest {
-    /// The pod of a manifest, with the host name, where one is asked for, and options of the flavor. `image_of` finds
-    /// the image of an app, which has this number.
+    /// The pod of a manifest, of which nothing else is said. `image_of` finds the image of an app, which has this
+    /// number.
     ///
     /// # Errors
     /// Where an image is not found.
     pub fn new<E>(
         manifest: PodManifest,
-        hostname: Option<String>,
-        settings: BTreeMap<String, String>,
         mut image_of: impl FnMut(usize, &RuntimeApp) -> Result<AppImage, E>,
     ) -> Result<Self, E> {
         let images = manifest.apps().iter().enumerate().map(|(index, app)| image_of(index, app));
         let images = images.collect::<Result<_, _>>()?;
-        Ok(Self { manifest, images, hostname, settings })
+        Ok(Self { manifest, images, isolators: Vec::new(), hostname: None, settings: BTreeMap::new() })
     }
 }
 

@@ -9,7 +9,6 @@ use rkt_executor::Command;
 use rkt_plan::{Asked, CleanPath, Origin};
 
 use self::app::ResolvedApp;
-use crate::isolators;
 use crate::request::{ManifestRequest, PodRequest};
 use crate::uuid::Uuid;
 use crate::volumes::Known;
@@ -96,14 +95,14 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_manifest(uuid: Uuid, request: ManifestRequest) -> Result<ResolvedPod, ResolveError> {
-    let ManifestRequest { manifest, images, hostname, settings } = request;
+    let ManifestRequest { manifest, images, isolators, hostname, settings } = request;
     written::check(&manifest)?;
-    let limits = isolators::of_pod(&manifest.isolators, Origin::PodManifest)?;
+    let limits = crate::isolators::of_pod(&manifest.isolators, Origin::PodManifest)?;
     let known = Known { declared: manifest.volumes(), of_others: &[] };
     let mut pod = Draft::default();
     for (runtime, image) in manifest.apps().iter().zip(images) {
         names::check(&runtime.name, pod.images.keys())?;
-        pod.add(app::resolve(written::wanted(runtime, &image)?, image, known)?, known)?;
+        pod.add(app::resolve(written::wanted(runtime, &image, &isolators)?, image, known)?, known)?;
     }
     let hostname = hostname.map(|value| Asked { value, by: Origin::CommandLine });
     let about = rkt_plan::Pod { uuid: uuid.to_string(), hostname, apps: Vec::new(), limits, settings };

@@ -62,7 +62,10 @@ impl Words<'_> {
                 find(context, app.image.id.as_str()).map_err(|failure| failure.within(what()))
             };
             let manifest = read(path)?;
-            let request = ManifestRequest::new(manifest, hostname.map(str::to_owned), settings, image_of)?;
+            let mut request = ManifestRequest::new(manifest, image_of)?;
+            request.isolators = request::unconfined(&context.globals.insecure_options);
+            request.hostname = hostname.map(str::to_owned);
+            request.settings = settings;
             return Ok(Wanted::Manifest(request));
         }
         let mut apps = Vec::new();

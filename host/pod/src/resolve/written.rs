@@ -1,12 +1,12 @@
 //! What a manifest says that the user wrote: it counts as it is, and nothing of a command line is put in.
 
-use rkt_appc::{Mount, PodManifest, RuntimeApp};
+use rkt_appc::{Isolator, Mount, PodManifest, RuntimeApp};
 use rkt_plan::Origin;
 
 use super::ResolveError;
 use super::app::Wanted;
 use crate::request::AppImage;
-use crate::volumes;
+use crate::{isolators, volumes};
 
 /// Refuses what the types of a manifest allow and no pod can have. Errors name the field.
 pub(super) fn check(manifest: &PodManifest) -> Result<(), ResolveError> {
@@ -44,22 +44,24 @@ fn check_mounts(app: usize, runtime: &RuntimeApp) -> Result<(), ResolveError> {
     Ok(())
 }
 
-/// An app of a written manifest. Where the manifest does not say how it is run, its image does.
-pub(super) fn wanted(app: &RuntimeApp, image: &AppImage) -> Result<Wanted, ResolveError> {
+/// An app of a written manifest, with these isolators in the place of those of their kind. Where the manifest does not
+/// say how it is run, its image does.
+pub(super) fn wanted(app: &RuntimeApp, image: &AppImage, isolators: &[Isolator]) -> Result<Wanted, ResolveError> {
     let by = Origin::PodManifest;
     let (section, of_section) = match (&app.app, &image.manifest.app) {
         (Some(section), _) => (section, by),
         (None, Some(section)) => (section, Origin::Image),
         (None, None) => return Err(ResolveError::NoSection { app: app.name.clone() }),
     };
-    let users_isolators = if of_section == by { section.isolators.iter().cloned().collect() } else { Vec::new() };
-    let (runtime, section) = (app.clone(), section.clone());
-    Ok(Wanted { runtime, section, by, of_section, of_user: of_section, users_isolators })
+    let mut section = section.clone();
+    section.isolators = isolators::merged(&section.isolators, isolators);
+    let is_the_users = |isolator: &Isolator| of_section == by || isolators.contains(isolator);
+    let users_isolators = section.isolators.iter().filter(|isolator| is_the_users(isolator)).cloned().collect();
+    Ok(Wanted { runtime: app.clone(), section, by, of_section, of_user: of_section, users_isolators })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::convert::Infallible;
 
     use rkt_plan::{LimitKind, requests};
@@ -81,7 +83,7 @@ mod tests {
 
     fn resolved(manifest: PodManifest, section: &str) -> Result<ResolvedPod, ResolveError> {
         let find = |_: usize, _: &RuntimeApp| Ok::<_, Infallible>(image("example.com/a", section));
-        let Ok(request) = ManifestRequest::new(manifest, None, BTreeMap::new(), find);
+        let Ok(request) = ManifestRequest::new(manifest, find);
         resolve_manifest(Uuid::random().unwrap(), request)
     }
 
