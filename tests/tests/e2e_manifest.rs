@@ -55,12 +55,13 @@ fn a_written_pod_runs_as_it_says_and_is_kept_as_it_was_written() {
         "mounts": [{"volume": "shared", "path": "/data"}, {"volume": "notes", "path": "/notes"}],
         "annotations": [{"name": "example.com/note", "value": "kept"}],
     });
-    let reads = json!({
+    let mut reads = json!({
         "name": "reads", "image": {"id": id}, "readOnlyRootFS": true,
         "app": app(&["/probe", "wait-for", "/in/x", "+", "show", "/in/x", "+", "say", "",
             "+", "try-write", "/in/x", "/probe"], "/notes"),
         "mounts": [{"volume": "shared", "path": "/in"}, {"volume": "notes", "path": "/notes"}],
     });
+    reads["app"]["user"] = json!("0");
     let more = json!({
         "volumes": [
             {"name": "shared", "kind": "empty", "mode": "0777", "uid": 0, "gid": 0},
@@ -76,7 +77,7 @@ fn a_written_pod_runs_as_it_says_and_is_kept_as_it_was_written() {
         assert!(lines.contains(&line.to_owned()), "{line}: {output}");
     }
     let lines = output.lines_of("reads");
-    let expected = ["hello", "/in/x: permission denied", "/probe: read-only filesystem or storage medium"];
+    let expected = ["hello", "/in/x: written", "/probe: read-only filesystem or storage medium"];
     assert_eq!(lines, expected, "{output}");
 
     assert_eq!(kept(&rkt), (written, json!("false")));
@@ -132,7 +133,10 @@ fn what_is_wrong_with_a_manifest_is_told_by_its_field_and_nothing_is_made() {
             manifest(&json!([app(&json!({})), app(&json!({}))]), &json!({})),
             &[r#"apps[1].name: "a" is the name of apps[0] too"#],
         ),
-        (one(&json!({"mounts": [{"volume": "v", "path": ""}]})), &["the pod manifest", "apps[0].mounts[0].path"]),
+        (
+            one(&json!({"mounts": [{"volume": "v", "path": ""}]})),
+            &["the pod manifest is invalid at apps[0].mounts[0].path"],
+        ),
         (
             one(&json!({"mounts": [{"volume": "w", "path": "/w"}]})),
             &["dangling mount point \"/w\": volume \"w\" not found"],
@@ -167,7 +171,7 @@ fn what_is_wrong_with_a_manifest_is_told_by_its_field_and_nothing_is_made() {
         .refuses(&["cannot read the pod manifest \"/does/not/exist\": No such file or directory"]);
     fs::write(rkt.home().join("pod.json"), "{").unwrap();
     let torn = format!("--pod-manifest={}", rkt.home().join("pod.json").display());
-    rkt.run(["run", &torn]).refuses(&["pod.json: the pod manifest", "EOF"]);
+    rkt.run(["run", &torn]).refuses(&["the pod manifest is invalid", "EOF"]);
     rkt.assert_no_pods();
 }
 
@@ -203,7 +207,7 @@ fn checks_that_are_left_out_are_left_out_for_a_written_pod_too() {
     let id = fetch(&rkt, &rkt.probe("app", ["rights"]));
     let flag = flag(&rkt, &manifest(&json!([{"name": "a", "image": {"id": id}}]), &json!({})));
     let seccomp = |options: &[&str]| {
-        let words = options.iter().chain(&["run", flag.as_str()]);
+        let words = options.iter().copied().chain(["run", flag.as_str()]);
         let lines = rkt.run(words).succeeds().lines_of("a");
         lines.into_iter().find(|line| line.starts_with("Seccomp: ")).unwrap()
     };

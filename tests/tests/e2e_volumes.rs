@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
@@ -44,7 +44,7 @@ fn a_volume_that_is_not_recursive_comes_without_what_is_mounted_below_it() {
         }
         let plan = rkt.run(["plan", flavor, &volume("data", &source, ",recursive=false"), &image, MOUNT]).succeeds();
         assert!(plan.stdout.contains("/data: volume data, writable\n"), "{flavor}: {plan}");
-        assert!(plan.stdout.contains("volume data on /data, without what is mounted below it: in the plan"), "{plan}");
+        assert!(plan.stdout.contains("volume data alone on /data for app look: in the plan"), "{plan}");
     }
     rkt.collect();
 }
@@ -251,9 +251,5 @@ fn an_empty_volume_has_the_mode_and_owner_that_were_asked_for() {
             assert_eq!(output.lines_of("stat"), [expected], "{flavor}{options}: {output}");
         }
     }
-    let uuid = rkt.pods().pop().unwrap();
-    let place = rkt.pod(&uuid).unwrap().join("sharedVolumes/data");
-    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o7777, 0);
-    assert_eq!(fs::metadata(&place).unwrap().uid(), 0);
     rkt.collect();
 }

@@ -120,8 +120,8 @@ impl AppAsk<'_> {
             Self::User(who) => format!("user {}:{}", who.uid, who.gid),
             Self::ReadOnlyRoot => "a read-only root".to_owned(),
             Self::Volume(wanted) => {
-                let alone = if wanted.reach == Reach::Single { ", without what is mounted below it" } else { "" };
-                format!("volume {} on {}{alone}", wanted.volume, wanted.target)
+                let alone = if wanted.reach == Reach::Single { " alone" } else { "" };
+                format!("volume {}{alone} on {}", wanted.volume, wanted.target)
             }
             Self::Limit(kind, value) => format!("{} at most {value}", kind.name()),
             Self::Capabilities(CapabilityChange::Retain(set)) => format!("capabilities {set}"),

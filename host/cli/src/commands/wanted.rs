@@ -81,8 +81,7 @@ fn read(path: &Path) -> Result<PodManifest, Failure> {
     let text = file::read_text(path).map_err(|error| {
         Failure::said(format!("cannot read the pod manifest {:?}: {}", path.display().to_string(), plainly(&error)))
     })?;
-    PodManifest::from_json(text.as_bytes())
-        .map_err(|error| Failure::from(error).within(format!("{}: the pod manifest", path.display())))
+    Ok(PodManifest::from_json(text.as_bytes())?)
 }
 
 impl Wanted {
