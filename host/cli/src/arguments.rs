@@ -15,6 +15,8 @@ use rkt_appc::{AcName, Isolator, Mount, Owner, Quantity, UnixId, Variable, Volum
 use crate::insecure::Insecure;
 use crate::values;
 
+pub(crate) mod image;
+
 /// Runs images as pods, isolated as a plugin plans.
 #[derive(Debug, Parser)]
 #[command(
@@ -137,6 +139,20 @@ pub(crate) enum App {
 pub(crate) enum Image {
     /// List images
     List(ImageList),
+    /// Remove images that no pod and no other image needs
+    Rm(image::ImageRm),
+    /// Remove images that were not used for a time
+    Gc(image::ImageGc),
+    /// Write the archive of an image into a file
+    Export(image::ImageExport),
+    /// Write an image into a directory, without what it depends on
+    Extract(image::ImageTree),
+    /// Write an image into a directory as its apps see it, with what it depends on
+    Render(image::ImageTree),
+    /// Print the manifest of an image
+    CatManifest(image::ImageManifest),
+    /// Find damage in the store, and mend what can be made anew
+    Verify(image::ImageVerify),
     /// As `rkt fetch`
     #[command(hide = true)]
     Fetch(Fetch),

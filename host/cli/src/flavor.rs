@@ -7,7 +7,7 @@ use rkt_appc::ImageId;
 use rkt_plan::{Permissions, Refusal, Trust};
 use rkt_planner::{Facts, Limits, Planner};
 use rkt_pod::{
-    Defaults, JudgeError, NotGranted, PluginIdentity, PluginImage, Policy, Proposal, Record, Verdict, Waivers,
+    Defaults, JudgeError, NotGranted, Payload, PluginIdentity, PluginImage, Policy, Proposal, Record, Verdict, Waivers,
 };
 
 use crate::arguments::Globals;
@@ -156,8 +156,8 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// The root of the image that it came in.
-    pub(crate) fn payload(&self) -> Option<PathBuf> {
+    /// The files of the image that it came in.
+    pub(crate) fn payload(&self) -> Option<Payload> {
         self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 

@@ -161,7 +161,7 @@ fn resolve(definition: &Definition, found: &Found<'_>) -> Result<(Vec<&'static s
     let flags = found.before.iter().cloned();
     let name = subcommand(definition, found.command, "rkt", later::is_command)?;
     let (parent, comes_later): (_, fn(&str) -> bool) = match name {
-        "image" => ("rkt image", later::is_image_command),
+        "image" => ("rkt image", |_| false),
         "app" => ("rkt app", later::is_app_command),
         _ => return Ok((vec![name], flags.chain(found.after.iter().cloned()).collect())),
     };
@@ -201,7 +201,7 @@ fn subcommand(
 }
 
 /// The names of all commands and sub-commands.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 21] = [
     "run",
     "plan",
     "replay",
@@ -216,6 +216,10 @@ const NAMES: [&str; 17] = [
     "app",
     "add",
     "image",
+    "export",
+    "extract",
+    "render",
+    "verify",
     "version",
     "doctor",
     HELP,
@@ -412,7 +416,6 @@ mod tests {
         let table = [
             ("frobnicate", "rkt: unknown command \"frobnicate\" for \"rkt\"\nRun 'rkt --help' for usage."),
             ("prepare a.aci", "rkt: prepare is not supported by this rkt yet"),
-            ("image rm x", "rkt: rm is not supported by this rkt yet"),
             ("app start x", "rkt: start is not supported by this rkt yet"),
             ("app frob x", "rkt: unknown command \"frob\" for \"rkt app\"\nRun 'rkt app --help' for usage."),
             ("app add 1a --user=1 i", "add: error parsing app image arguments: --user must follow an image"),

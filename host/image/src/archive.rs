@@ -19,6 +19,8 @@ mod pax;
 pub(crate) mod pipeline;
 pub(crate) mod reader;
 
+pub(crate) use pax::is_kept as is_attribute_kept;
+
 /// Why an archive is refused or cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

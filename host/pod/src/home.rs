@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
 use rkt_executor::Root;
+use rkt_image::Rendering;
 use rkt_sys::remove;
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
 use crate::files;
+use crate::images;
 use crate::pod::image_manifest_path;
 use crate::resolve::ResolvedImage;
 
@@ -48,7 +50,14 @@ impl Home<'_> {
         files::make_directory(self.directory, &format!("{MANIFESTS}/{app}"), 0o750)?;
         let json = image.manifest.to_json();
         files::write(self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
-        let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
+        if let Some(rendering) = &image.rendering {
+            // From now on nobody removes them.
+            let list = rendering.needs().join("\n");
+            files::write(self.directory, &images::list_path(app), 0o640, list.as_bytes())?;
+            rendering.mark_used();
+        }
+        let trees = image.rendering.as_ref().map(Rendering::trees).unwrap_or_default();
+        let top = trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
         let (upper, work) = (format!("{LAYERS}/{app}.upper"), format!("{LAYERS}/{app}.work"));
         for directory in [&upper, &work] {
             files::make_directory(self.directory, directory, 0o750)?;
@@ -56,7 +65,7 @@ impl Home<'_> {
         // The upper layer's own mode and owner are those that the app sees on its `/`.
         let tree = fs::metadata(top)?;
         self.change(&upper, tree.uid(), tree.gid(), Mode::from_raw_mode(tree.mode() & 0o7777))?;
-        Ok(Root { lower: image.trees.clone(), upper: self.path.join(upper), work: self.path.join(work) })
+        Ok(Root { lower: trees.to_vec(), upper: self.path.join(upper), work: self.path.join(work) })
     }
 
     /// Removes what apps left that are not among these. What an app of the same name would have must not be

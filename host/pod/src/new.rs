@@ -13,13 +13,16 @@ use rkt_appc::{AcName, Volume};
 use rkt_executor::Places;
 use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::trial::Trial;
+use rkt_image::RenderError;
 use rkt_monitor::start::{Start, StartError};
+use rkt_plan::Artifact;
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
 use rustix::fs::Mode;
 
 use crate::files;
 use crate::home::{Home, LAYERS, MANIFESTS, NoVolume};
+use crate::plugin_image::Payload;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
 use crate::resolve::ResolvedPod;
@@ -59,6 +62,8 @@ pub struct Written {
     pub places: Places,
     /// Listens; nobody is answered before the pod runs.
     control: UnixListener,
+    /// Keeps the image of the flavor in the store.
+    _payload: Option<Payload>,
 }
 
 impl NewPod {
@@ -89,11 +94,11 @@ impl NewPod {
     }
 
     /// Makes what its apps have in its directory and the directories that its volumes need, and listens for
-    /// its clients. `payload` is the root of the image that its flavor came in.
+    /// its clients. `payload` is the image that its flavor came in; it is kept until the pod's record names it.
     ///
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
-    pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
+    pub fn make_places(&self, pod: &ResolvedPod, payload: Option<Payload>) -> Result<Written, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
         for directory in [MANIFESTS, LAYERS] {
             files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
@@ -108,25 +113,41 @@ impl NewPod {
         let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
             .map_err(|cause| NewPodError::Socket { uuid: self.uuid, cause })?;
         Ok(Written {
-            places: Places { roots, volumes, empty: path.join(EMPTY), payload, artifacts: Vec::new() },
+            places: Places {
+                roots,
+                volumes,
+                empty: path.join(EMPTY),
+                payload: payload.as_ref().map(|payload| payload.root().to_owned()),
+                artifacts: Vec::new(),
+            },
             control,
+            _payload: payload,
         })
     }
 
-    /// Makes or finds what the plan's programs need, and notes in `places` where it is. `kernel` is what the
+    /// Makes or finds what the programs of a pod's plan need, and notes in `places` where it is. `kernel` is what the
     /// operator names for guests; none: the host's own.
     ///
     /// # Errors
     /// Where something is missing or cannot be made.
     pub fn make_artifacts(
         &self,
+        pod: &ResolvedPod,
         verdict: &Verdict,
         places: &mut Places,
         monitor: &Monitor,
         kernel: Option<&Path>,
     ) -> Result<(), NewPodError> {
-        let pod = self.pods.path(self.uuid, self.stage);
-        let workshop = Workshop { init: &monitor.program, kernel, pod: &pod, home: &self.home() };
+        // A file system in a file is made of one tree.
+        for (app, image) in &pod.images {
+            if verdict.plan.artifacts().contains(&Artifact::RootImage(app.to_string()))
+                && let (Some(root), Some(rendering)) = (places.roots.get_mut(app.as_str()), &image.rendering)
+            {
+                root.lower = vec![rendering.one_tree().map_err(NewPodError::Render)?];
+            }
+        }
+        let directory = self.pods.path(self.uuid, self.stage);
+        let workshop = Workshop { init: &monitor.program, kernel, pod: &directory, home: &self.home() };
         let made = artifacts::make(&verdict.plan, places, &workshop);
         places.artifacts = made.map_err(|cause| NewPodError::Artifact { uuid: self.uuid, cause })?;
         Ok(())
@@ -236,6 +257,9 @@ pub enum NewPodError {
         #[source]
         cause: io::Error,
     },
+    /// The one tree of an image that a file system in a file is made of.
+    #[error(transparent)]
+    Render(RenderError),
     /// What its plan's programs need.
     #[error("cannot make what pod \"{uuid}\" is run with")]
     Artifact {

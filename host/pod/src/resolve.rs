@@ -2,13 +2,13 @@
 //! once for all flavors. Reads files of images and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use rkt_appc::{
     AcName, AcVersion, App, ImageId, ImageManifest, InvalidValue, Mount, Owner, Platform, PlatformError, PodManifest,
     RuntimeApp, RuntimeImage, UnixId, Volume,
 };
 use rkt_executor::Command;
+use rkt_image::Rendering;
 use rkt_plan::{Asked, Credentials, Origin};
 
 use crate::environment;
@@ -42,8 +42,8 @@ pub struct ResolvedPod {
 #[derive(Debug)]
 pub(crate) struct ResolvedImage {
     pub(crate) manifest: ImageManifest,
-    /// Topmost first.
-    pub(crate) trees: Vec<PathBuf>,
+    /// None of an archive that was only looked into.
+    pub(crate) rendering: Option<Rendering>,
 }
 
 /// Something that was decided in the user's stead.
@@ -187,7 +187,7 @@ fn resolve_app(
         mounts: found.mounts,
         annotations: rkt_appc::Annotations::default(),
     };
-    let image = ResolvedImage { manifest, trees: image.trees };
+    let image = ResolvedImage { manifest, rendering: image.rendering };
     Ok(ResolvedApp { runtime, view, command, image, implicit: found.implicit, warnings })
 }
 
@@ -402,7 +402,7 @@ mod tests {
             id: format!("sha512-{}", "0".repeat(128)).parse().unwrap(),
             manifest: ImageManifest::from_json(json.as_bytes()).unwrap(),
             files: ImageFiles::Archive { passwd: None, group: None },
-            trees: vec!["/tree".into()],
+            rendering: None,
         }
     }
 

@@ -57,7 +57,7 @@ fn look_at(context: &Context, image: &str) -> Result<AppImage, Failure> {
         }
         reference => {
             let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
-            Ok(AppImage::stored(&image)?)
+            Ok(AppImage::stored(&image, context.verification())?)
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn run(
     let mut apps = Vec::new();
     for words in images {
         let image = resolve(context, &words.image)?;
-        apps.push((AppImage::stored(&image)?, words.flags, words.arguments));
+        apps.push((AppImage::stored(&image, context.verification())?, words.flags, words.arguments));
     }
     steps.done("find the images");
     let request = request::pod(&run.pod, &context.globals.insecure_options, options, everywhere, apps)?;
@@ -72,13 +72,14 @@ pub(super) fn run(
     check_network(&run.pod, &verdict)?;
     warn_of_waivers(context, &verdict, &[]);
     warn_of_devices(context, &verdict);
-    new.make_artifacts(&verdict, &mut written.places, &monitor, kernel.as_deref())?;
+    new.make_artifacts(&pod, &verdict, &mut written.places, &monitor, kernel.as_deref())?;
     Err(new.start(pod, written, verdict, &monitor).into())
 }
 
 pub(super) fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
     let reference = Reference::parse(image)?;
-    let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
+    let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {});
+    let image = image.map_err(|error| context.not_found(error))?;
     image.mark_used();
     Ok(image)
 }

@@ -73,7 +73,7 @@ impl Records {
 /// Attributes that are content of an image: file capabilities, and what users may set. Others belong
 /// to the host's security modules, its file systems, or to overlayfs, which would obey those of an
 /// image.
-fn is_kept(name: &[u8]) -> bool {
+pub(crate) fn is_kept(name: &[u8]) -> bool {
     let is_users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
     name == b"security.capability" || is_users
 }
