@@ -14,6 +14,7 @@ use crate::pod::{Pod, PodError};
 use crate::pods::{Pods, PodsError};
 use crate::record::{Names, Record};
 use crate::state::Stage;
+use crate::uuid::Uuid;
 
 /// The parts of a pod's life in which it needs what it was made of. Garbage needs nothing.
 const NEEDING: [Stage; 5] = [Stage::Embryo, Stage::Prepare, Stage::Prepared, Stage::Run, Stage::ExitedGarbage];
@@ -32,9 +33,9 @@ impl Pods {
         let mut in_use = InUse::default();
         for pod in self.list(&NEEDING)? {
             let pod = pod?;
-            let name = pod.uuid().to_string();
-            for image in needs(&pod)? {
-                in_use.add(image, &name);
+            let uuid = pod.uuid();
+            for image in needs(&pod).map_err(|cause| InUseError::Pod { uuid, cause })? {
+                in_use.add(image, &uuid.to_string());
             }
         }
         Ok(in_use)
@@ -48,8 +49,14 @@ pub enum InUseError {
     #[error(transparent)]
     Pods(#[from] PodsError),
     /// One pod.
-    #[error("it is not known which images the pod needs (rkt gc removes what is left of broken pods)")]
-    Pod(#[from] PodError),
+    #[error("it is not known which images pod \"{uuid}\" needs (rkt gc removes what is left of broken pods)")]
+    Pod {
+        /// Which.
+        uuid: Uuid,
+        /// Why.
+        #[source]
+        cause: PodError,
+    },
 }
 
 /// A part of a pod's manifest, which may be of another version of rkt.
