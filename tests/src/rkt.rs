@@ -143,25 +143,39 @@ impl Rkt {
 
     /// Starts a pod with `rkt run` and these words, and waits until all of its apps are up.
     pub fn start<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Running<'_> {
-        let running = self.start_unready(words);
-        wait_until("the pod to be ready", || {
-            assert!(running.is_up(), "it ended before it was ready:\n{}", running.read());
-            running.is_ready()
-        });
-        running
+        self.start_unready(words).ready()
+    }
+
+    /// Starts a prepared pod with `rkt run-prepared` and these words, and waits until all of its apps are up.
+    pub fn start_prepared<W: AsRef<OsStr>>(&self, uuid: &str, words: impl IntoIterator<Item = W>) -> Running<'_> {
+        let mut all = vec![OsString::from("run-prepared")];
+        all.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        all.push(uuid.into());
+        let saved = self.saved();
+        let child = self.spawn(&saved, &all);
+        Running { rkt: self, child, uuid: uuid.to_owned(), saved }.ready()
+    }
+
+    /// A new directory for what a pod writes.
+    fn saved(&self) -> PathBuf {
+        tempfile::Builder::new().prefix("uuid-").tempdir_in(self.home()).expect("home is ours").keep()
+    }
+
+    fn spawn(&self, saved: &Path, words: &[OsString]) -> Child {
+        let mut command = self.command(words);
+        command.stdout(File::create(saved.join("stdout")).expect("home is ours"));
+        command.stderr(File::create(saved.join("stderr")).expect("home is ours"));
+        command.spawn().expect("rkt can be executed")
     }
 
     /// Starts a pod with `rkt run` and these words, and waits for its UUID only.
     pub fn start_unready<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Running<'_> {
-        let saved = tempfile::Builder::new().prefix("uuid-").tempdir_in(self.home()).expect("home is ours").keep();
+        let saved = self.saved();
         let mut option = OsString::from("--uuid-file-save=");
         option.push(saved.join("uuid"));
         let mut all = vec![OsString::from("run"), option];
         all.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
-        let mut command = self.command(&all);
-        command.stdout(File::create(saved.join("stdout")).expect("home is ours"));
-        command.stderr(File::create(saved.join("stderr")).expect("home is ours"));
-        let child = command.spawn().expect("rkt can be executed");
+        let child = self.spawn(&saved, &all);
         let mut running = Running { rkt: self, child, uuid: String::new(), saved };
         running.uuid = wait_for("a UUID", || {
             let uuid = fs::read_to_string(running.saved.join("uuid")).unwrap_or_default();
@@ -357,6 +371,15 @@ pub struct Running<'r> {
 }
 
 impl Running<'_> {
+    /// The same when all of its apps are up.
+    fn ready(self) -> Self {
+        wait_until("the pod to be ready", || {
+            assert!(self.is_up(), "it ended before it was ready:\n{}", self.read());
+            self.is_ready()
+        });
+        self
+    }
+
     /// The process that `rkt run` is: from the command line to the end of the pod.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -142,6 +142,16 @@ fn a_kernel_that_the_machine_may_not_read_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_kernel_that_is_not_there_is_named() {
+    let rkt = rkt();
+    fs::write(rkt.home().join("user/stage1.toml"), "kernel = \"/nowhere/vmlinuz\"\n").unwrap();
+    let image = rkt.probe("hello", ["say", "hello"]);
+    let refused = rkt.run(["run"].iter().chain(&EMULATED).chain([&image.as_str()]));
+    refused.refuses(&["kernel", "/nowhere/vmlinuz", "No such file or directory"]);
+    rkt.assert_no_pods();
+}
+
+#[test]
 fn what_is_not_granted_to_kvm_is_named_with_the_word_that_needs_it() {
     let rkt = rkt();
     let defaults = fs::read_to_string(rkt_tests::workspace().join("host/cli/defaults/plugins.d/kvm.toml")).unwrap();

@@ -54,7 +54,29 @@ pub(crate) fn install(tree: &Tree, prefix: &str) -> Result<(), Failure> {
             place(&tree.built(file), &to)?;
         }
         Ok(())
-    })
+    })?;
+    step("what shells and man(1) know of it", || describe(tree, Path::new(prefix)))
+}
+
+/// What shells complete lines with, and where they look for it.
+const SCRIPTS: [(&str, &str); 3] = [
+    ("bash", "share/bash-completion/completions/rkt"),
+    ("zsh", "share/zsh/site-functions/_rkt"),
+    ("fish", "share/fish/vendor_completions.d/rkt.fish"),
+];
+
+/// Has the program write what it knows of itself.
+fn describe(tree: &Tree, prefix: &Path) -> Result<(), Failure> {
+    let rkt = || Command::new(tree.built("bin/rkt"));
+    for (shell, file) in SCRIPTS {
+        let to = prefix.join(file);
+        make_folder(to.parent().expect("each file is in a folder"))?;
+        let script = File::create(&to).map_err(Failure::when(format!("cannot make {}", to.display())))?;
+        shell::run(rkt().args(["completion", shell]).stdout(Stdio::from(script)))?;
+    }
+    let pages = prefix.join("share/man/man1");
+    make_folder(&pages)?;
+    shell::run(rkt().arg("manual").arg(&pages))
 }
 
 fn flavors(tree: &Tree) -> Result<(), Failure> {

@@ -13,9 +13,12 @@ use crate::report::{FAILURE, Failure, Report};
 mod app_add;
 mod app_rm;
 mod cat_manifest;
+mod completion;
+mod config;
 mod differences;
 mod doctor;
 mod enter;
+mod export;
 mod fetch;
 mod gc;
 mod image;
@@ -23,9 +26,11 @@ mod image_list;
 mod list;
 mod plan;
 mod pod_json;
+mod prepare;
 mod replay;
 mod rm;
 mod run;
+mod run_prepared;
 mod status;
 mod stop;
 mod version;
@@ -43,12 +48,21 @@ type Outcome = Result<ExitCode, Failure>;
 pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode {
     let Invocation { line, images, everywhere } = invocation;
     let debug = line.globals.debug;
+    let report = Report::new(name(&line.command), debug);
     if debug {
-        crate::debug::show_steps();
+        crate::debug::show_steps(&report);
     }
-    let context = Context { globals: line.globals, report: Report::new(name(&line.command), debug) };
+    let context = match line.globals.with_data_directory() {
+        Ok(globals) => Context { globals, report },
+        Err(error) => {
+            report.failure(&error.into());
+            return ExitCode::from(FAILURE);
+        }
+    };
     let outcome = match line.command {
         Command::Run(run) => run::run(&context, &run, images, everywhere, early),
+        Command::Prepare(prepare) => prepare::prepare(&context, &prepare, images, everywhere),
+        Command::RunPrepared(run) => run_prepared::run_prepared(&context, &run),
         Command::Plan(plan) => plan::plan(&context, &plan, images, everywhere),
         Command::Replay(replay) => replay::replay(&context, &replay),
         Command::List(list) => list::list(&context, &list),
@@ -57,6 +71,7 @@ pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode 
         Command::Rm(rm) => rm::rm(&context, &rm),
         Command::Gc(gc) => gc::gc(&context, &gc),
         Command::Enter(enter) => enter::enter(&context, enter),
+        Command::Export(export) => export::export(&context, &export),
         Command::CatManifest(cat) => cat_manifest::cat_manifest(&context, &cat),
         Command::Fetch(fetch) | Command::Image(Image::Fetch(fetch)) => fetch::fetch(&context, &fetch, &images),
         Command::Image(Image::List(list)) => image_list::image_list(&context, &list),
@@ -69,6 +84,9 @@ pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode 
         Command::Image(Image::Verify(verify)) => image::verify(&context, &verify),
         Command::App(App::Add(add)) => app_add::app_add(&context, &add, images, everywhere),
         Command::App(App::Rm(rm)) => app_rm::app_rm(&context, &rm),
+        Command::Config(config) => config::config(&context, &config),
+        Command::Completion(shell) => completion::completion(&shell),
+        Command::Manual(manual) => completion::manual(&manual),
         Command::Version => version::version(),
         Command::Doctor(doctor) => doctor::doctor(&context, &doctor),
     };
@@ -82,6 +100,8 @@ pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode 
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "run",
+        Command::Prepare(_) => "prepare",
+        Command::RunPrepared(_) => "run-prepared",
         Command::Plan(_) => "plan",
         Command::Replay(_) => "replay",
         Command::List(_) | Command::Image(Image::List(_)) => "list",
@@ -93,10 +113,13 @@ fn name(command: &Command) -> &'static str {
         Command::Enter(_) => "enter",
         Command::CatManifest(_) | Command::Image(Image::CatManifest(_)) => "cat-manifest",
         Command::Fetch(_) | Command::Image(Image::Fetch(_)) => "fetch",
-        Command::Image(Image::Export(_)) => "export",
+        Command::Export(_) | Command::Image(Image::Export(_)) => "export",
         Command::Image(Image::Extract(_)) => "extract",
         Command::Image(Image::Render(_)) => "render",
         Command::Image(Image::Verify(_)) => "verify",
+        Command::Config(_) => "config",
+        Command::Completion(_) => "completion",
+        Command::Manual(_) => "manual",
         Command::Version => "version",
         Command::Doctor(_) => "doctor",
     }

@@ -1,15 +1,20 @@
-//! What `--debug` adds, on standard error: what libraries tell, and how long each step of a start took.
+//! What `--debug` adds, on standard error: what libraries tell, how long each step of a start took, what the plugin
+//! asked about the host, and its plan.
 
+use std::io;
 use std::time::{Duration, Instant};
+
+use rkt_pod::Verdict;
 
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::report::Report;
 
-/// From now on the steps are shown.
-pub(crate) fn show_steps() {
+/// From now on what libraries tell is shown.
+pub(crate) fn show_steps(report: &Report) {
+    let report = report.clone();
     let shown = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(move || Told(report.clone()))
         .with_max_level(LevelFilter::DEBUG)
         .with_ansi(false)
         .without_time()
@@ -17,6 +22,33 @@ pub(crate) fn show_steps() {
         .try_init();
     // It is called once, at the start.
     debug_assert!(shown.is_ok());
+}
+
+/// What a library tells, as this command says it: it may have words of others in it.
+struct Told(Report);
+
+impl io::Write for Told {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.line(String::from_utf8_lossy(line).trim_end());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the plugin was told about the host, and what it plans.
+pub(crate) fn show_plan(report: &Report, verdict: &Verdict) {
+    if !report.is_debug() {
+        return;
+    }
+    for (question, answer) in &verdict.proposal().facts {
+        report.line(&format!("fact {question}: {}", answer.as_deref().unwrap_or("unknown")));
+    }
+    for line in rkt_plan::explain(verdict.plan()).lines() {
+        report.line(&format!("plan {line}"));
+    }
 }
 
 /// The steps of a command, each told with the time since the one before.

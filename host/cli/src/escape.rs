@@ -13,12 +13,22 @@ pub(crate) fn cell(text: &str) -> Cow<'_, str> {
     replaced(text, steers)
 }
 
+/// As [`escaped`], for text in JSON: the same value, in JSON's own words.
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
+    // All of these are below U+10000, where one word is enough.
+    let write = |c: char| format!("\\u{:04x}", u32::from(c));
+    replaced_by(text, |c| !matches!(c, '\n' | '\t') && steers(c), write)
+}
+
 fn replaced(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    replaced_by(text, is_bad, |c| c.escape_default().to_string())
+}
+
+fn replaced_by(text: &str, is_bad: impl Fn(char) -> bool, write: impl Fn(char) -> String) -> Cow<'_, str> {
     if !text.contains(&is_bad) {
         return Cow::Borrowed(text);
     }
-    let write = |c: char| if is_bad(c) { c.escape_default().to_string() } else { c.to_string() };
-    Cow::Owned(text.chars().map(write).collect())
+    Cow::Owned(text.chars().map(|c| if is_bad(c) { write(c) } else { c.to_string() }).collect())
 }
 
 fn steers(c: char) -> bool {
@@ -35,6 +45,7 @@ mod tests {
         assert_eq!(escaped("plain\ntext"), "plain\ntext");
         assert_eq!(escaped("a\u{1b}[2Jb\u{9b}c\u{202e}"), "a\\u{1b}[2Jb\\u{9b}c\\u{202e}");
         assert_eq!(cell("a\tb\n"), "a\\tb\\n");
+        assert_eq!(json("{\n\t\"a\u{9b}\u{7f}\u{202e}\"}\n"), "{\n\t\"a\\u009b\\u007f\\u202e\"}\n");
         assert_eq!(escaped("└─ größer"), "└─ größer");
     }
 }

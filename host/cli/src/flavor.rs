@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::ImageId;
+use rkt_image::Verification;
 use rkt_plan::{Permissions, Refusal, Trust};
 use rkt_planner::{Facts, Limits, Planner};
 use rkt_pod::{
-    Defaults, JudgeError, NotGranted, Payload, PluginIdentity, PluginImage, Policy, Proposal, Record, Verdict, Waivers,
+    Configuration, Defaults, JudgeError, NotGranted, Payload, PluginIdentity, PluginImage, Policy, Proposal, Record,
+    Verdict, Waivers,
 };
 
-use crate::arguments::Globals;
+use crate::arguments::{Choice, Globals};
 use crate::escape::cell;
 use crate::install;
 use crate::plugin::{self, Early, Found};
@@ -24,6 +26,9 @@ const DEFAULTS: Defaults = Defaults {
 
 /// What can be done where the plugin of a record is gone, and all that is wanted is a plan.
 const OTHERS_PLAN_TOO: &str = "--plugin names a flavor to plan the pod with instead";
+
+/// The same, where a pod was prepared for it.
+const PREPARE_ANEW: &str = "prepare the pod anew";
 
 /// The same, where the pod runs.
 const NOBODY_ELSE_PLANS: &str =
@@ -43,24 +48,31 @@ pub(crate) struct Flavor {
 }
 
 impl Flavor {
-    /// The flavor of this name, or the one of pods that name none.
-    pub(crate) fn find(globals: &Globals, name: Option<&str>) -> Result<Self, Failure> {
-        Self::find_or_take(globals, name, None)
+    /// The flavor that is chosen, or the one of pods that choose none.
+    pub(crate) fn find(globals: &Globals, choice: Option<&Choice>) -> Result<Self, Failure> {
+        Self::find_or_take(globals, choice, None)
     }
 
     /// The same, where one may have been started early: nothing else has the name of one that comes with rkt.
-    pub(crate) fn find_or_take(globals: &Globals, name: Option<&str>, early: Option<Early>) -> Result<Self, Failure> {
+    pub(crate) fn find_or_take(
+        globals: &Globals,
+        choice: Option<&Choice>,
+        early: Option<Early>,
+    ) -> Result<Self, Failure> {
         let policy = read_policy(globals)?;
-        let Some(name) = name.or(policy.default_flavor()) else {
-            return Err(Failure::said("no flavor is named and none is the default").hint(format!(
-                "name one with --stage1, or in {}",
-                globals.local_config.join("stage1.toml").display()
-            )));
+        let wanted = match (choice, policy.default_flavor()) {
+            (Some(choice), _) => wanted(globals, &policy, choice)?,
+            (None, Some(name)) => Wanted::named(globals, meant(&policy, name)),
+            (None, None) => {
+                return Err(Failure::said("no flavor is named and none is the default").hint(format!(
+                    "name one with --stage1, or in {}",
+                    globals.local_config.join("stage1.toml").display()
+                )));
+            }
         };
-        let name = meant(&policy, name);
-        let (found, planner) = match early.filter(|early| early.plugin.name() == name) {
+        let (found, planner) = match early.filter(|early| early.plugin.name() == wanted.name) {
             Some(early) => (Found::without_image(early.plugin), Some(early.planner)),
-            None => (plugin::load(globals, name)?, None),
+            None => (plugin::load(globals, &wanted.name, wanted.verification)?, None),
         };
         Ok(Self { identity: found.identity(), found, planner, policy, data: globals.dir.clone() })
     }
@@ -68,10 +80,19 @@ impl Flavor {
     /// The very flavor that planned a pod that runs, whatever has its name by now. What it may propose is what
     /// policy gives it now.
     pub(crate) fn of(globals: &Globals, record: &Record) -> Result<Self, Failure> {
-        let identity = record.proposal.plugin.clone();
-        let found = plugin::recorded(globals, &identity, NOBODY_ELSE_PLANS)?;
-        let found = Found { image: plugin::recorded_image(globals, &identity), ..found };
-        Ok(Self { found, identity, planner: None, policy: read_policy(globals)?, data: globals.dir.clone() })
+        Self::pinned(globals, &record.proposal.plugin, NOBODY_ELSE_PLANS)
+    }
+
+    /// The same for the one that a pod was prepared for.
+    pub(crate) fn of_prepared(globals: &Globals, plugin: &PluginIdentity) -> Result<Self, Failure> {
+        Self::pinned(globals, plugin, PREPARE_ANEW)
+    }
+
+    fn pinned(globals: &Globals, identity: &PluginIdentity, hint: &str) -> Result<Self, Failure> {
+        let found = plugin::recorded(globals, identity, hint)?;
+        let found = Found { image: plugin::recorded_image(globals, identity), ..found };
+        let (identity, policy) = (identity.clone(), read_policy(globals)?);
+        Ok(Self { found, identity, planner: None, policy, data: globals.dir.clone() })
     }
 
     /// Whether a name is that of a flavor, rather than the beginning of a UUID.
@@ -83,6 +104,16 @@ impl Flavor {
     /// Its name, by which policy knows it.
     pub(crate) fn name(&self) -> &str {
         self.found.plugin.name()
+    }
+
+    /// How it is named where it is to be found again.
+    pub(crate) fn identity(&self) -> &PluginIdentity {
+        &self.identity
+    }
+
+    /// Sees to it that it can plan a pod later.
+    pub(crate) fn keep(&self, globals: &Globals) {
+        self.found.keep(globals);
     }
 
     /// The options that its pods get, of which these are asked for.
@@ -241,7 +272,9 @@ impl Asked {
 /// told what the other was told. Nothing is judged.
 pub(crate) fn plan_again(globals: &Globals, record: &Record, name: Option<&str>) -> Result<Proposal, Failure> {
     let found = match name {
-        Some(name) => plugin::load(globals, meant(&read_policy(globals)?, name))?,
+        Some(name) => {
+            plugin::load(globals, meant(&read_policy(globals)?, name), globals.insecure_options.verification())?
+        }
         None => plugin::recorded(globals, &record.proposal.plugin, OTHERS_PLAN_TOO)?,
     };
     let planner = Planner::start(&install::planner(found.plugin.trust())?, &found.plugin, Limits::default())?;
@@ -305,6 +338,67 @@ impl Facts for PinnedFacts<'_> {
 fn read_policy(globals: &Globals) -> Result<Policy, Failure> {
     Ok(Policy::read(DEFAULTS, &globals.configuration(), &globals.local_config)?)
 }
+
+/// A plugin that is wanted.
+struct Wanted {
+    /// As [`plugin::load`] takes it.
+    name: String,
+    /// Whether its image needs a signature.
+    verification: Verification,
+}
+
+impl Wanted {
+    fn named(globals: &Globals, name: impl Into<String>) -> Self {
+        Self { name: name.into(), verification: globals.insecure_options.verification() }
+    }
+}
+
+/// What a choice comes to. The names and files of rkt 1's flavors stand for ours however they are named.
+fn wanted(globals: &Globals, policy: &Policy, choice: &Choice) -> Result<Wanted, Failure> {
+    let named = |name: &str| Wanted::named(globals, name);
+    match choice {
+        Choice::Any(name) => Ok(named(meant(policy, name))),
+        Choice::Name(name) => {
+            // Of our own there is one version, which no label can choose.
+            let without_version = name.split([':', ',']).next().unwrap_or(name);
+            Ok(match policy.flavor(without_version) {
+                same if same == without_version => named(meant(policy, name)),
+                ours => named(ours),
+            })
+        }
+        Choice::Path(path) => {
+            let path = path.to_string_lossy();
+            Ok(match meant(policy, &path) {
+                // It has a slash in it, so that it is not taken for a name.
+                same if same == path => named(&Path::new(".").join(&*path).to_string_lossy()),
+                ours => named(ours),
+            })
+        }
+        Choice::Hash(id) if id.starts_with("sha512-") => Ok(named(id)),
+        Choice::Hash(id) => Err(Failure::said(format!("--stage1-hash takes the ID of an image, and not {id:?}"))),
+        Choice::FromDirectory(file) => match meant(policy, file) {
+            same if same == file => from_directory(globals, file),
+            ours => Ok(named(ours)),
+        },
+        Choice::Url(url) => match meant(policy, url) {
+            same if same == url => Err(Failure::said("--stage1-url is not supported by this rkt yet")),
+            ours => Ok(named(ours)),
+        },
+    }
+}
+
+/// A file in the directory of images of flavors. Whoever may write there is root, so it needs no signature.
+fn from_directory(globals: &Globals, file: &str) -> Result<Wanted, Failure> {
+    if Path::new(file).file_name() != Some(file.as_ref()) {
+        return Err(Failure::said(format!("--stage1-from-dir takes the name of a file, and not {file:?}")));
+    }
+    let directory = Configuration::images_of_flavors(&globals.configuration())?;
+    let path = directory.unwrap_or_else(|| PathBuf::from(IMAGES)).join(file);
+    Ok(Wanted { name: path.to_string_lossy().into_owned(), verification: Verification::Waived })
+}
+
+/// Where images of flavors are, unless somebody says otherwise.
+const IMAGES: &str = "/usr/lib/rkt/stage1-images";
 
 /// The flavor that a name stands for. The files of rkt 1's flavors stand for ours wherever they were.
 fn meant<'a>(policy: &'a Policy, name: &'a str) -> &'a str {

@@ -2,7 +2,7 @@
 //! taken for a mistake.
 
 /// Flags that change what a pod or command does.
-const FLAGS: [&str; 34] = [
+const FLAGS: [&str; 29] = [
     "annotation",
     "dns",
     "dns-domain",
@@ -19,17 +19,12 @@ const FLAGS: [&str; 34] = [
     "private-users",
     "pull-policy",
     "signature",
-    "stage1-hash",
-    "stage1-url",
     "stderr",
     "stdin",
     "stdout",
     "store-only",
     "user-annotation",
     "user-label",
-    "wait",
-    "wait-ready",
-    "quiet",
     "prefix",
     "root",
     "skip-fingerprint-review",
@@ -40,8 +35,7 @@ const FLAGS: [&str; 34] = [
 ];
 
 /// Commands.
-const COMMANDS: [&str; 9] =
-    ["api-service", "attach", "completion", "config", "export", "metadata-service", "prepare", "run-prepared", "trust"];
+const COMMANDS: [&str; 6] = ["api-service", "attach", "completion", "config", "metadata-service", "trust"];
 
 /// Commands about the apps of a pod.
 const APP_COMMANDS: [&str; 6] = ["exec", "list", "sandbox", "start", "status", "stop"];

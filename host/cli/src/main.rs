@@ -16,6 +16,7 @@ mod insecure;
 mod install;
 mod invocation;
 mod later;
+mod new_file;
 mod plugin;
 mod report;
 mod request;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rkt_image::{Image, Reference, ReferenceError, Store, StoreError};
+use rkt_image::{Image, Reference, ReferenceError, Store, StoreError, Verification};
 use rkt_plan::Trust;
 use rkt_planner::{InstallError, Kept, Limits, Planner, Plugin};
 use rkt_pod::{PluginIdentity, PluginImage};
@@ -111,7 +111,8 @@ pub(crate) fn is_named(name: &str) -> bool {
 /// The image of the store that a recorded plugin came in, for what it brought; none where it is not there.
 pub(crate) fn recorded_image(globals: &Globals, plugin: &PluginIdentity) -> Option<PluginImage> {
     let id = plugin.image.as_ref()?;
-    PluginImage::new(resolve(globals, id.as_str()).ok()?).ok()
+    let verification = globals.insecure_options.verification();
+    PluginImage::new(resolve(globals, id.as_str(), verification).ok()?).ok()
 }
 
 /// The very component that a record names, without the payload that it may have had: to plan needs none. `hint` is
@@ -131,15 +132,15 @@ pub(crate) fn recorded(globals: &Globals, wanted: &PluginIdentity, hint: &str) -
     })
 }
 
-/// The plugin of this name, compiled here unless it comes with rkt.
-pub(crate) fn load(globals: &Globals, name: &str) -> Result<Found, Failure> {
+/// The plugin of this name, compiled here unless it comes with rkt; where it is in an image, that is verified so.
+pub(crate) fn load(globals: &Globals, name: &str, verification: Verification) -> Result<Found, Failure> {
     if let Some(flavor) = BuiltIn::find(name) {
         return Ok(Found::without_image(Plugin::embedded(flavor.name, flavor.code)?));
     }
     if is_component(name) {
         return Ok(Found::without_image(from_file(globals, Path::new(name))?));
     }
-    match resolve(globals, name) {
+    match resolve(globals, name, verification) {
         Ok(image) => from_image(globals, image),
         Err(ReferenceError::Store(StoreError::NoSuchName { .. })) => {
             let known: Vec<&str> = BUILT_IN.iter().map(|flavor| flavor.name).collect();
@@ -184,9 +185,8 @@ fn refuse_name_of_ours(name: &str, whose: &str, because: &str) -> Result<(), Fai
 }
 
 /// The image of a plugin, verified as any is.
-fn resolve(globals: &Globals, name: &str) -> Result<Image, ReferenceError> {
-    let (store, verification) = (Store::at(&globals.dir), globals.insecure_options.verification());
-    store.resolve(&Reference::parse(name)?, verification, &rkt_image::Policy::default(), &mut |_| {})
+fn resolve(globals: &Globals, name: &str, verification: Verification) -> Result<Image, ReferenceError> {
+    Store::at(&globals.dir).resolve(&Reference::parse(name)?, verification, &rkt_image::Policy::default(), &mut |_| {})
 }
 
 /// Whether a name is that of a file with a component or with native code; others that are no flavors of

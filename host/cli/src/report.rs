@@ -96,15 +96,20 @@ pub(crate) fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// What failed and the innermost reason.
+/// What failed and the innermost reason. What the executor says of a failure is said whole: it leads from an app to
+/// a step to a file, and each level names what the others do not.
 fn in_short(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = None;
-    let mut next = error.source();
-    while let Some(cause) = next {
-        innermost = Some(cause);
-        next = cause.source();
+    let mut reason = error;
+    let mut is_outermost = true;
+    while let Some(cause) = reason.source() {
+        if reason.is::<rkt_executor::Failure>() {
+            break;
+        }
+        reason = cause;
+        is_outermost = false;
     }
-    innermost.map_or_else(|| plainly(error), |cause| format!("{error}: {}", plainly(cause)))
+    let whole = without_number(rkt_executor::failure::on_one_line(reason));
+    if is_outermost { whole } else { format!("{error}: {whole}") }
 }
 
 /// Each level on a line, the inner ones farther to the right.
@@ -120,9 +125,13 @@ fn levels(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// An error in words. The kernel's number of it, which the standard library adds, tells people nothing.
+/// An error in words, without those that led to it.
 pub(crate) fn plainly(error: &(dyn Error + 'static)) -> String {
-    let text = error.to_string();
+    without_number(error.to_string())
+}
+
+/// The kernel's number of an error, which the standard library adds, tells people nothing.
+fn without_number(text: String) -> String {
     match text.rfind(" (os error ") {
         Some(end) if text.ends_with(')') => text[..end].to_owned(),
         _ => text,
@@ -144,5 +153,16 @@ mod tests {
         assert_eq!(levels(&chain), "outer\n  └─middle\n    └─inner");
         assert_eq!(in_short(&Level("alone", None)), "alone");
         assert_eq!(in_short(&Level("no", Some(Box::new(Level("gone (os error 2)", None))))), "no: gone");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("start the pod")]
+    struct Start(#[source] rkt_executor::Failure);
+
+    #[test]
+    fn what_the_executor_says_is_said_whole() {
+        let failure = rkt_executor::Failure::new("gone (os error 2)").within("open /boot/vmlinuz").within("kernel");
+        assert_eq!(in_short(&failure), "kernel: open /boot/vmlinuz: gone");
+        assert_eq!(in_short(&Start(failure)), "start the pod: kernel: open /boot/vmlinuz: gone");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn pod(
         volumes: flags.volume.clone(),
         mounts,
         environment: environment(flags)?,
-        hostname: flags.hostname.clone(),
+        hostname: None,
         settings,
     })
 }

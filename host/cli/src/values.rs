@@ -220,6 +220,27 @@ pub(crate) fn duration(text: &str) -> Parsed<Duration> {
     Duration::try_from_secs_f64(total).map_err(|_| malformed())
 }
 
+/// Whether something is waited for, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It is not.
+    No,
+    /// As long as it takes.
+    ForEver,
+    /// No longer than this.
+    AtMost(Duration),
+}
+
+/// Yes, no, or a duration: none is no, and a negative one is for ever.
+pub(crate) fn wait(text: &str) -> Parsed<Wait> {
+    match (boolean(text), text.strip_prefix('-')) {
+        (Ok(false), _) => Ok(Wait::No),
+        (Ok(true), _) => Ok(Wait::ForEver),
+        (Err(_), Some(positive)) => duration(positive).map(|_| Wait::ForEver),
+        (Err(_), None) => duration(text).map(|time| if time.is_zero() { Wait::No } else { Wait::AtMost(time) }),
+    }
+}
+
 /// The empty text, `json` or `json-pretty`.
 pub(crate) fn format(text: &str) -> Parsed<OutputFormat> {
     match text {
@@ -243,6 +264,25 @@ mod tests {
         }
         for text in ["", "5", "m", "-1s", "1x", "1..5s", "s5"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_is_yes_no_or_a_duration() {
+        let table = [
+            ("true", Wait::ForEver),
+            ("false", Wait::No),
+            ("0", Wait::No),
+            ("0s", Wait::No),
+            ("-1s", Wait::ForEver),
+            ("1", Wait::ForEver),
+            ("5s", Wait::AtMost(Duration::from_secs(5))),
+        ];
+        for (text, expected) in table {
+            assert_eq!(wait(text), Ok(expected), "{text}");
+        }
+        for text in ["", "soon", "-soon", "5"] {
+            assert!(wait(text).is_err(), "{text}");
         }
     }
 

@@ -30,10 +30,15 @@ impl Rkt {
 
     /// Standard output, standard error and exit code, as a reader sees them one after the other.
     fn says(&self, line: &str) -> String {
+        self.configured(&format!("--dir={} {line}", self.path("data").display()))
+    }
+
+    /// The same where the data directory is as the configuration says.
+    fn configured(&self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let option = |name: &str, path: &str| format!("--{name}={}", self.path(path).display());
         let output = Command::new(env!("CARGO_BIN_EXE_rkt"))
-            .args([option("dir", "data"), option("local-config", "etc"), option("system-config", "lib")])
+            .args([option("local-config", "etc"), option("system-config", "lib")])
             .args(words)
             .env("TZ", "UTC")
             .current_dir(self.home.path())
@@ -108,7 +113,21 @@ fn mistakes_are_told_once_with_the_command_and_code_254() {
             "run --port=a:80 x.aci",
             "! run: error parsing app image arguments: --port is not supported by this rkt yet\n= 254",
         ),
-        ("prepare x.aci", "! rkt: prepare is not supported by this rkt yet\n= 254"),
+        ("trust", "! rkt: trust is not supported by this rkt yet\n= 254"),
+        ("completion", "! completion: shell type is not specified\n= 254"),
+        ("completion tcsh", "! completion: 'tcsh' shell is not supported\n= 254"),
+        ("export 77 out.tar", "! export: extension must be .aci (given out.tar)\n= 254"),
+        ("export 77 out.aci", "! export: no matches found for \"77\"\n= 254"),
+        ("status --wait=soon 77", "! status: invalid argument \"soon\" for \"--wait\" flag: it is a duration such as"),
+        ("run --stage1-hash=fly x.aci", "! run: --stage1-hash takes the ID of an image, and not \"fly\"\n= 254"),
+        ("run --stage1-url=https://a/b.aci x.aci", "! run: --stage1-url is not supported by this rkt yet\n= 254"),
+        (
+            "plan --stage1-from-dir=../b.aci x.aci",
+            "! plan: --stage1-from-dir takes the name of a file, and not \"../b.aci\"\n= 254",
+        ),
+        ("prepare", "! prepare: must provide at least one image or specify the pod manifest\n= 254"),
+        ("prepare --net=host x.aci", "! prepare: error parsing app image arguments: unknown flag: --net\n= 254"),
+        ("run-prepared 77", "! run-prepared: no matches found for \"77\"\n= 254"),
         ("status 77", "! status: no matches found for \"77\"\n= 254"),
         ("rm 77", "! rm: no matches found for \"77\"\n! rm: failed to remove one or more pods\n= 254"),
         ("stop 77", "! stop: no matches found for \"77\"\n! stop: failed to stop 1 pod(s)\n= 254"),
@@ -245,6 +264,94 @@ fn what_this_host_can_do_is_told_to_people_and_programs() {
     for name in ["openat2", "clone3", "pidfd", "mount API", "overlayfs", "seccomp", "namespaces"] {
         let found = findings.as_array().unwrap().iter().find(|finding| finding["name"] == name).unwrap();
         assert_eq!(found["available"], "yes", "{found}");
+    }
+}
+
+#[test]
+fn each_shell_gets_a_script_and_each_command_a_page() {
+    let rkt = Rkt::new();
+    for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef rkt"), ("fish", "complete -c rkt")] {
+        let said = rkt.says(&format!("completion {shell}"));
+        assert!(said.contains(sign) && said.contains("run-prepared") && said.ends_with("= 0"), "{shell}: {said}");
+        assert!(!said.contains("manual"), "{shell}: hidden commands are completed");
+    }
+    fs::create_dir(rkt.path("man")).unwrap();
+    assert_eq!(rkt.says("manual man"), "= 0");
+    for page in ["rkt", "rkt-run", "rkt-run-prepared", "rkt-image-list", "rkt-app-add"] {
+        let text = fs::read_to_string(rkt.path(&format!("man/{page}.1"))).unwrap();
+        assert!(text.contains(".TH") && text.contains(page.replace('-', "\\-").as_str()), "{page}: {text}");
+    }
+    assert!(!rkt.path("man/rkt-manual.1").exists());
+    assert!(rkt.says("manual none").starts_with("! manual: cannot write none/rkt.1: No such file"));
+}
+
+#[test]
+fn the_data_directory_is_where_the_highest_configuration_says() {
+    let rkt = Rkt::new();
+    let paths = |directory: &str, data: &str| {
+        let data = rkt.path(data).display().to_string();
+        fs::create_dir_all(rkt.path(&format!("{directory}/paths.d"))).unwrap();
+        let text = format!(r#"{{"rktKind":"paths","rktVersion":"v1","data":"{data}"}}"#);
+        fs::write(rkt.path(&format!("{directory}/paths.d/a.json")), text).unwrap();
+    };
+    rkt.pod("run", UUID);
+    let state = |options: &str| rkt.configured(&format!("{options} status 1a2b"));
+    let none = "! status: no matches found for \"1a2b\"\n= 254";
+    paths("lib", "data");
+    assert!(state("").starts_with("state=exited"));
+    paths("etc", "other");
+    assert_eq!(state(""), none);
+    paths("user", "data");
+    assert!(state("--user-config=user").starts_with("state=exited"));
+    assert_eq!(state("--user-config=user --dir=other"), none);
+    let shown = rkt.configured("config --pretty-print=false");
+    assert_eq!(
+        shown,
+        "{\"stage0\":[{\"data\":\"HOME/other\",\"rktKind\":\"paths\",\"rktVersion\":\"v1\",\"stage1-images\":\"\"},\
+         {\"location\":\"\",\"name\":\"\",\"rktKind\":\"stage1\",\"rktVersion\":\"v1\",\"version\":\"\"}]}\n= 0"
+    );
+    fs::write(rkt.path("etc/paths.d/b.json"), "{").unwrap();
+    let broken = rkt.configured("list");
+    assert!(
+        broken.starts_with("! list: failed to parse \"HOME/etc/paths.d/b.json\": ") && broken.ends_with("= 254"),
+        "{broken}"
+    );
+}
+
+#[test]
+fn nothing_that_an_image_or_a_pod_says_steers_a_terminal() {
+    let rkt = Rkt::new();
+    rkt.pod("run", UUID);
+    let evil = "\\u001b[2J\\u009b2J\\u202e\\u007f";
+    let file = rkt.path(&format!("data/pods/run/{UUID}/pod"));
+    let manifest = fs::read_to_string(&file).unwrap();
+    let manifest = manifest.replace("\"1.2\"", &format!("\"{evil}\""));
+    let annotations =
+        format!("\"annotations\":[{{\"name\":\"a\",\"value\":\"{evil}\"}}],\"userLabels\":{{\"l\":\"{evil}\"}}");
+    fs::write(&file, manifest.replace("\"annotations\":[]", &annotations)).unwrap();
+    for line in [
+        "list",
+        "list --full",
+        "list --format=json",
+        "list --format=json-pretty",
+        "status 1a2b",
+        "status --format=json 1a2b",
+        "cat-manifest 1a2b",
+        "cat-manifest --pretty-print=false 1a2b",
+    ] {
+        let said = rkt.says(line);
+        let bad = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}';
+        assert!(said.ends_with("= 0") && !said.contains(bad), "{line}: {said:?}");
+    }
+    // What programs read is what was written.
+    let told = rkt.says("cat-manifest --pretty-print=false 1a2b");
+    let json: serde_json::Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    assert_eq!(json["annotations"][0]["value"], "\u{1b}[2J\u{9b}2J\u{202e}\u{7f}");
+    // Where it cannot be read, the same holds of the reason.
+    fs::write(&file, format!("{{\"acKind\":\"{evil}\"}}")).unwrap();
+    for line in ["cat-manifest 1a2b", "--debug cat-manifest 1a2b", "list"] {
+        let said = rkt.says(line);
+        assert!(!said.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{line}: {said:?}");
     }
 }
 

@@ -10,6 +10,7 @@ pub mod artifacts;
 pub mod failure;
 pub mod groups;
 pub mod launch;
+pub mod layers;
 pub mod order;
 pub mod places;
 pub mod process;

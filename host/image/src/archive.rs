@@ -18,6 +18,10 @@ mod path;
 mod pax;
 pub(crate) mod pipeline;
 pub(crate) mod reader;
+mod write;
+
+pub(crate) use self::pax::is_kept;
+pub use self::write::write_aci;
 
 pub(crate) use pax::is_kept as is_attribute_kept;
 

@@ -13,16 +13,17 @@ pub mod peek;
 pub mod policy;
 pub mod reference;
 pub mod store;
+mod tree;
 pub mod verification;
 
 pub use archive::pipeline::Progress;
-pub use archive::{ArchiveError, EntryName};
+pub use archive::{ArchiveError, EntryName, write_aci};
 pub use peek::{Peek, PeekError, peek};
 pub use policy::{Devices, Limits, Policy};
 pub use reference::{Reference, ReferenceError};
 pub use store::{
     ArchiveDamage, DependencyError, Image, ImportError, InUse, Info, OlderStore, Origin, OutputError, Overwrite, Parts,
     Removal, RemoveError, Removed, RenderError, Rendering, Store, StoreError, TreeId, TreeState, VerifiedTree,
-    VerifyError,
+    VerifyError, one_tree,
 };
 pub use verification::{SignatureRequired, Verification, Verified};

@@ -53,7 +53,7 @@ pub use import::ImportError;
 pub use older::OlderStore;
 pub use output::{OutputError, Overwrite, Parts};
 pub use remove::{InUse, Removal, RemoveError, Removed};
-pub use rendering::{RenderError, Rendering, TreeId};
+pub use rendering::{RenderError, Rendering, TreeId, one_tree};
 pub use verify::{ArchiveDamage, TreeState, VerifiedTree, VerifyError};
 
 /// The images of a data directory.

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rkt_image::{Image, Rendering, Verification};
+use rkt_image::{Image, Rendering, Verification, one_tree};
 use support::{Block, Fixture, Tar, chain, image};
 
 /// What a manifest says of images that it depends on.
@@ -65,7 +65,7 @@ fn an_image_without_dependencies_is_run_from_its_own_tree() {
     let alone = fixture.accept(&image("alone", "", &["a"]));
     let rendering = rendered(&alone);
     assert_eq!(rendering.trees(), [alone.rootfs()]);
-    assert_eq!(rendering.one_tree().unwrap(), alone.rootfs());
+    assert_eq!(one_tree(rendering.trees()).unwrap(), alone.rootfs());
     assert_eq!(rendering.needs(), [alone.key().to_string()]);
 }
 
@@ -80,13 +80,13 @@ fn dependencies_are_stacked_the_one_listed_last_highest_and_each_above_its_own()
     let mut needs = [&a, &c, &d, &b].map(|image| image.key().to_string()).to_vec();
     assert_eq!(rendering.needs()[..4], needs);
     // One tree of them has the same name whenever it is made, and is made once.
-    let one = rendering.one_tree().unwrap();
+    let one = one_tree(rendering.trees()).unwrap();
     needs.push(one.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned());
     assert_eq!(rendering.needs(), needs);
     assert!(needs[4].starts_with("deps-sha512-") && needs[4].len() == 76, "{needs:?}");
     assert_eq!(whose(&one), pairs(&[("x", "c"), ("y", "a")]));
     let made = fs::metadata(&one).unwrap().ino();
-    assert_eq!(fs::metadata(rendered(&a).one_tree().unwrap()).unwrap().ino(), made);
+    assert_eq!(fs::metadata(one_tree(rendered(&a).trees()).unwrap()).unwrap().ino(), made);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn under_what_is_no_directory_nothing_from_below_is_seen() {
     fixture.accept(&image("low", "", &["p/low", "q/low", "r"]));
     fixture.accept(&image("middle", &on(&["low"]), &["p", "q/middle", "r/middle"]));
     let top = fixture.accept(&image("top", &on(&["middle"]), &["p/top", "q/top"]));
-    let seen = whose(&rendered(&top).one_tree().unwrap());
+    let seen = whose(&one_tree(rendered(&top).trees()).unwrap());
     let expected =
         [("p/top", "top"), ("q/low", "low"), ("q/middle", "middle"), ("q/top", "top"), ("r/middle", "middle")];
     assert_eq!(seen, pairs(&expected));
@@ -267,7 +267,7 @@ fn files_of_a_merged_tree_are_those_of_the_images_and_directories_have_what_the_
         .pax(&[("SCHILY.xattr.user.mark", b"yes"), ("mtime", b"1000.5")])
         .block(Block::new(b'5', b"rootfs/d").mode(0o1777).owner(7, 8))
         .end();
-    let one = rendered(&fixture.accept(&top)).one_tree().unwrap();
+    let one = one_tree(rendered(&fixture.accept(&top)).trees()).unwrap();
     let directory = fs::metadata(one.join("d")).unwrap();
     assert_eq!((directory.mode() & 0o7777, directory.uid(), directory.gid()), (0o1777, 7, 8));
     assert_eq!((directory.mtime(), directory.mtime_nsec()), (1000, 500_000_000));

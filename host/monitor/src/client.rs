@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::socket;
@@ -96,13 +97,27 @@ impl Control {
     /// # Errors
     /// The connection failed. That the pod has ended already is none.
     pub fn stop(mut self, force: bool) -> Result<(), ControlError> {
-        match self.ask(&Request::Stop { force }) {
+        match self.ask(&Request::Stop { force, patience: None }) {
             Ok(Reply::Done {}) => {}
             Ok(other) => return Err(unexpected(other)),
             Err(ControlError::Ended) => return Ok(()),
             Err(error) => return Err(error),
         }
         self.wait()
+    }
+
+    /// Asks for the end of the pod and waits for no answer, which a monitor that does not run cannot give. Apps have
+    /// the time of `patience` where they are asked; none: as long as the monitor gives them.
+    ///
+    /// # Errors
+    /// The connection failed. That the pod has ended already is none.
+    pub fn ask_to_stop(&mut self, force: bool, patience: Option<Duration>) -> Result<(), ControlError> {
+        let patience = patience.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.link.send_message(CALL, &Request::Stop { force, patience });
+        match self.link.flush() {
+            Err(LinkError::Broken(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(ControlError::Link),
+        }
     }
 
     /// Returns when the pod has ended.

@@ -17,6 +17,9 @@ pub enum Request {
     Stop {
         /// Whether apps are killed without being asked to end.
         force: bool,
+        /// How many milliseconds apps have that are asked; none: as many as the monitor gives them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<u64>,
     },
     /// Runs a command in an app: answered by [`Reply::Started`], then [`Reply::Exited`].
     Enter(Enter),

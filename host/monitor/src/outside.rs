@@ -380,6 +380,7 @@ impl Monitor {
 
     fn carry_out_ending(&mut self) {
         if self.ending.is_to_ask() {
+            self.first.wake();
             let inside = self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link);
             match self.entry.stop() {
                 Some(enter) => self.clients.run(&enter, inside),
@@ -387,8 +388,12 @@ impl Monitor {
             }
         }
         if self.ending.is_to_kill() {
+            self.first.wake();
             // At the end of the connection init ends the pod.
             self.first.link.close();
+        }
+        if self.ending.is_to_give_up() {
+            self.first.give_up();
         }
     }
 }

@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, SystemTime};
 
-use rkt_sys::lock::{self, Lock};
+use rkt_sys::lock::Lock;
 use rkt_sys::remove::remove_tree;
 
 use crate::files;
+use crate::hold::{Held, hold};
 use crate::pod::Pod;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::records::RecordsError;
@@ -89,7 +90,7 @@ impl Pods {
     /// Where it is in use, or something of it cannot be undone or removed.
     pub fn remove(&self, pod: &Pod, report: &mut dyn FnMut(Event)) -> Result<(), RemoveError> {
         let mark = |stage, event: fn(Uuid) -> Event| {
-            let lock = lock(pod).map_err(|cause| failed(pod, cause))?.ok_or_else(|| busy(pod))?;
+            let lock = lock(pod)?.ok_or_else(|| busy(pod))?;
             self.move_to(pod, stage)?;
             Ok::<_, RemoveError>((lock, event(pod.uuid())))
         };
@@ -105,9 +106,7 @@ impl Pods {
                 lock
             }
             Stage::Run => mark(Stage::ExitedGarbage, Event::Exited)?.0,
-            Stage::ExitedGarbage | Stage::Garbage => {
-                lock(pod).map_err(|cause| failed(pod, cause))?.ok_or_else(|| busy(pod))?
-            }
+            Stage::ExitedGarbage | Stage::Garbage => lock(pod)?.ok_or_else(|| busy(pod))?,
         };
         let stage = match pod.stage() {
             Stage::Run | Stage::ExitedGarbage => Stage::ExitedGarbage,
@@ -138,14 +137,14 @@ impl Pods {
 
     /// Moves a pod that nobody holds to where garbage is.
     fn mark(&self, pod: &Pod, to: Stage, event: fn(Uuid) -> Event) -> Result<Option<Event>, RemoveError> {
-        let Some(_lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(None) };
+        let Some(_lock) = lock(pod)? else { return Ok(None) };
         self.move_to(pod, to)?;
         Ok(Some(event(pod.uuid())))
     }
 
     fn collect_exited(&self, pod: &Pod, keep: &Keep, now: SystemTime, report: &mut dyn FnMut(Event)) {
         let act = |report: &mut dyn FnMut(Event)| {
-            let Some(lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(()) };
+            let Some(lock) = lock(pod)? else { return Ok(()) };
             if age(pod, now)? < keep.exited {
                 report(Event::WithinGrace(pod.uuid()));
                 return Ok(());
@@ -159,7 +158,7 @@ impl Pods {
     }
 
     fn remove_garbage(&self, pod: &Pod) -> Result<(), RemoveError> {
-        let Some(lock) = lock(pod).map_err(|cause| failed(pod, cause))? else { return Ok(()) };
+        let Some(lock) = lock(pod)? else { return Ok(()) };
         self.delete(pod, Stage::Garbage, &lock, &mut |_| {})
     }
 
@@ -195,18 +194,10 @@ impl Pods {
 }
 
 /// The pod's lock, or none where a process of the pod, or another remover, has it.
-///
-/// Readers share the lock for a moment to look at it; they are waited for.
-fn lock(pod: &Pod) -> io::Result<Option<Lock>> {
-    loop {
-        let open = || files::open_directory(pod.as_fd(), ".");
-        if let Some(lock) = Lock::try_exclusive(open()?)? {
-            return Ok(Some(lock));
-        }
-        if lock::is_held(open()?.as_fd())? {
-            return Ok(None);
-        }
-        std::thread::yield_now();
+fn lock(pod: &Pod) -> Result<Option<Lock>, RemoveError> {
+    match hold(pod).map_err(|cause| failed(pod, cause))? {
+        Held::Ours(lock) => Ok(Some(lock)),
+        Held::Theirs => Ok(None),
     }
 }
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, UnixId, Volume, VolumeKind};
 use rkt_executor::Root;
-use rkt_image::Rendering;
 use rkt_sys::remove;
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
@@ -25,7 +24,7 @@ pub(crate) const MANIFESTS: &str = "appsinfo";
 pub(crate) const LAYERS: &str = "overlay";
 
 /// Where the empty volumes are, by their names.
-const VOLUMES: &str = "sharedVolumes";
+pub(crate) const VOLUMES: &str = "sharedVolumes";
 
 /// A pod's directory.
 #[derive(Debug, Clone, Copy)]
@@ -56,16 +55,15 @@ impl Home<'_> {
             files::write(self.directory, &images::list_path(app), 0o640, list.as_bytes())?;
             rendering.mark_used();
         }
-        let trees = image.rendering.as_ref().map(Rendering::trees).unwrap_or_default();
-        let top = trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
-        let (upper, work) = (format!("{LAYERS}/{app}.upper"), format!("{LAYERS}/{app}.work"));
+        let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
+        let (upper, work) = (upper(app), format!("{LAYERS}/{app}.work"));
         for directory in [&upper, &work] {
             files::make_directory(self.directory, directory, 0o750)?;
         }
         // The upper layer's own mode and owner are those that the app sees on its `/`.
         let tree = fs::metadata(top)?;
         self.change(&upper, tree.uid(), tree.gid(), Mode::from_raw_mode(tree.mode() & 0o7777))?;
-        Ok(Root { lower: trees.to_vec(), upper: self.path.join(upper), work: self.path.join(work) })
+        Ok(Root { lower: image.trees.clone(), upper: self.path.join(upper), work: self.path.join(work) })
     }
 
     /// Removes what apps left that are not among these. What an app of the same name would have must not be
@@ -136,6 +134,11 @@ impl Home<'_> {
         rustix::fs::chownat(self.directory, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(rustix::fs::chmodat(self.directory, path, mode, AtFlags::empty())?)
     }
+}
+
+/// The directory that takes an app's changes, in its pod's directory.
+pub(crate) fn upper(app: &AcName) -> String {
+    format!("{LAYERS}/{app}.upper")
 }
 
 fn whole(name: &str) -> &str {

@@ -1,7 +1,7 @@
 //! Which images and trees of the store pods need: what each pod's directory says.
 //!
 //! An app's list is written when what the app has is made, and goes with it. The image that a plugin came in is
-//! in the pod's record.
+//! in the pod's record, or in what was written down when it was prepared.
 
 use std::io;
 
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::files;
 use crate::pod::{Pod, PodError};
 use crate::pods::{Pods, PodsError};
+use crate::prepared;
 use crate::record::{Names, Record};
 use crate::state::Stage;
 use crate::uuid::Uuid;
@@ -88,9 +89,11 @@ fn needs(pod: &Pod) -> Result<Vec<String>, PodError> {
         let manifest: Manifest = serde_json::from_slice(&json).map_err(torn)?;
         needed.extend(manifest.apps.into_iter().map(|app| app.image.id.key().to_string()));
     }
-    if let Some(json) = read(Record::FILE)? {
-        let names: Names = serde_json::from_slice(&json).map_err(torn)?;
-        needed.extend(names.image().map(|id| id.key().to_string()));
+    for file in [Record::FILE, prepared::FILE] {
+        if let Some(json) = read(file)? {
+            let names: Names = serde_json::from_slice(&json).map_err(torn)?;
+            needed.extend(names.image().map(|id| id.key().to_string()));
+        }
     }
     for app in apps(pod)? {
         let list = read(&list_path(&app))?.unwrap_or_default();

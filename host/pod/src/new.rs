@@ -1,18 +1,19 @@
 //! A pod in the making: from an empty directory to the moment when the static program takes over.
 //!
-//! Whatever fails on the way, and dropping it, removes the directory: nothing is left.
+//! Whatever fails on the way, and dropping it, removes the directory: nothing is left. A pod that was prepared
+//! before is left as it was.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, Volume};
-use rkt_executor::Places;
 use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::trial::Trial;
+use rkt_executor::{Command, Places, Root};
 use rkt_image::RenderError;
 use rkt_monitor::start::{Start, StartError};
 use rkt_plan::Artifact;
@@ -25,7 +26,7 @@ use crate::home::{Home, LAYERS, MANIFESTS, NoVolume};
 use crate::plugin_image::Payload;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
-use crate::resolve::ResolvedPod;
+use crate::resolve::{ResolvedImage, ResolvedPod};
 use crate::state::Stage;
 use crate::uuid::Uuid;
 use crate::verdict::Verdict;
@@ -44,6 +45,17 @@ pub struct NewPod {
     stage: Stage,
     /// Its description holds the lock.
     directory: OwnedFd,
+    /// What becomes of the directory where the pod is given up.
+    given_up: GivenUp,
+}
+
+/// What becomes of the directory of a pod that is not started after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GivenUp {
+    /// It was made for this start, and goes.
+    Removed,
+    /// It was there before.
+    Left,
 }
 
 /// The static program, and how it is to behave.
@@ -72,12 +84,19 @@ impl NewPod {
         let failed = |call| move |cause| rkt_sys::Error::new(call, uuid, cause);
         rustix::fs::mkdir(&path, Mode::from_raw_mode(0o750)).map_err(failed("mkdir"))?;
         let directory = open_directory(&path).map_err(failed("open"))?;
-        let mut pod = Self { pods: pods.clone(), uuid, stage: Stage::Embryo, directory };
+        let (pods, given_up) = (pods.clone(), GivenUp::Removed);
+        let mut pod = Self { pods, uuid, stage: Stage::Embryo, directory, given_up };
         // Nobody locks an embryo: this does not wait.
         let copy = pod.directory.try_clone().map_err(|cause| rkt_sys::Error::new("dup", uuid, cause))?;
         pod.directory = Lock::exclusive(copy)?.into();
         pod.move_to(Stage::Prepare).map_err(|cause| rkt_sys::Error::new("rename", uuid, cause))?;
         Ok(pod)
+    }
+
+    /// A pod that was prepared before; the lock is on its directory.
+    pub(crate) fn taken(pods: &Pods, uuid: Uuid, lock: Lock) -> Self {
+        let (stage, given_up) = (Stage::Prepared, GivenUp::Left);
+        Self { pods: pods.clone(), uuid, stage, directory: lock.into(), given_up }
     }
 
     /// Its name.
@@ -99,30 +118,50 @@ impl NewPod {
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
     pub fn make_places(&self, pod: &ResolvedPod, payload: Option<Payload>) -> Result<Written, NewPodError> {
+        let roots = self.make_roots(pod)?;
+        let volumes = self.make_volumes(pod.manifest.volumes())?;
+        self.listen(roots, volumes, payload)
+    }
+
+    /// Makes what its apps have in its directory.
+    pub(crate) fn make_roots(&self, pod: &ResolvedPod) -> Result<BTreeMap<String, Root>, NewPodError> {
         let failed = |cause| NewPodError::Write { uuid: self.uuid, cause };
         for directory in [MANIFESTS, LAYERS] {
             files::make_directory(&self.directory, directory, 0o750).map_err(failed)?;
         }
         let path = self.home();
         let home = Home { directory: self.directory.as_fd(), path: &path };
-        let mut roots = BTreeMap::new();
-        for (app, image) in &pod.images {
-            roots.insert(app.to_string(), home.add_app(app, image).map_err(failed)?);
-        }
-        let volumes = self.volumes(pod.manifest.volumes(), home)?;
+        let root = |(app, image): (&AcName, &ResolvedImage)| Ok((app.to_string(), home.add_app(app, image)?));
+        pod.images.iter().map(root).collect::<io::Result<_>>().map_err(failed)
+    }
+
+    /// Makes the directories that its volumes need; where the volumes are.
+    pub(crate) fn make_volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
+        let path = self.home();
+        let home = Home { directory: self.directory.as_fd(), path: &path };
+        volumes.iter().map(|volume| self.placed(volume, home.add_volume(volume))).collect()
+    }
+
+    /// Where its volumes are, which were made before.
+    pub(crate) fn find_volumes(&self, volumes: &[Volume]) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
+        let path = self.home();
+        let home = Home { directory: self.directory.as_fd(), path: &path };
+        volumes.iter().map(|volume| self.placed(volume, home.volume(volume))).collect()
+    }
+
+    /// Listens for its clients.
+    pub(crate) fn listen(
+        &self,
+        roots: BTreeMap<String, Root>,
+        volumes: BTreeMap<String, PathBuf>,
+        payload: Option<Payload>,
+    ) -> Result<Written, NewPodError> {
         let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
             .map_err(|cause| NewPodError::Socket { uuid: self.uuid, cause })?;
-        Ok(Written {
-            places: Places {
-                roots,
-                volumes,
-                empty: path.join(EMPTY),
-                payload: payload.as_ref().map(|payload| payload.root().to_owned()),
-                artifacts: Vec::new(),
-            },
-            control,
-            _payload: payload,
-        })
+        let files = payload.as_ref().map(|payload| payload.root().to_owned());
+        let empty = self.home().join(EMPTY);
+        let places = Places { roots, volumes, empty, payload: files, artifacts: Vec::new() };
+        Ok(Written { places, control, _payload: payload })
     }
 
     /// Makes or finds what the programs of a pod's plan need, and notes in `places` where it is. `kernel` is what the
@@ -132,18 +171,17 @@ impl NewPod {
     /// Where something is missing or cannot be made.
     pub fn make_artifacts(
         &self,
-        pod: &ResolvedPod,
         verdict: &Verdict,
         places: &mut Places,
         monitor: &Monitor,
         kernel: Option<&Path>,
     ) -> Result<(), NewPodError> {
         // A file system in a file is made of one tree.
-        for (app, image) in &pod.images {
-            if verdict.plan.artifacts().contains(&Artifact::RootImage(app.to_string()))
-                && let (Some(root), Some(rendering)) = (places.roots.get_mut(app.as_str()), &image.rendering)
+        for artifact in verdict.plan.artifacts() {
+            if let Artifact::RootImage(app) = artifact
+                && let Some(root) = places.roots.get_mut(&app)
             {
-                root.lower = vec![rendering.one_tree().map_err(NewPodError::Render)?];
+                root.lower = vec![rkt_image::one_tree(&root.lower).map_err(NewPodError::Render)?];
             }
         }
         let directory = self.pods.path(self.uuid, self.stage);
@@ -153,10 +191,18 @@ impl NewPod {
         Ok(())
     }
 
-    /// Starts the pod: this process becomes the static program. Returns only to say why not, and
-    /// then nothing of the pod is left.
-    pub fn start(mut self, pod: ResolvedPod, written: Written, verdict: Verdict, monitor: &Monitor) -> NewPodError {
-        match self.ready(pod, written, verdict, monitor) {
+    /// Starts the pod: this process becomes the static program. `view` is the pod that the verdict is about, and
+    /// `commands` what its apps run. Returns only to say why not, and then nothing of the pod is left, unless it was
+    /// prepared before.
+    pub fn start(
+        mut self,
+        view: rkt_plan::Pod,
+        commands: BTreeMap<String, Command>,
+        written: Written,
+        verdict: Verdict,
+        monitor: &Monitor,
+    ) -> NewPodError {
+        match self.ready(view, commands, written, verdict, monitor) {
             // The lock goes with the descriptor: the pod is removed before it is given up.
             Ok(start) => NewPodError::Monitor(rkt_monitor::start::exec(&start)),
             Err(error) => error,
@@ -165,7 +211,8 @@ impl NewPod {
 
     fn ready(
         &mut self,
-        pod: ResolvedPod,
+        view: rkt_plan::Pod,
+        commands: BTreeMap<String, Command>,
         written: Written,
         verdict: Verdict,
         monitor: &Monitor,
@@ -174,9 +221,9 @@ impl NewPod {
         let failed = |cause| NewPodError::Write { uuid, cause };
         let trial = Trial { notes: self.pods.notes_about_devices(), devices: verdict.untried() };
         let Verdict { proposal, plan } = verdict;
-        let record = Record { pod: pod.view, proposal, answers: plan.answers };
+        let record = Record { pod: view, proposal, answers: plan.answers };
         files::write(&self.directory, Record::FILE, 0o640, &record.to_json()).map_err(failed)?;
-        let json = record.into_launch(written.places, pod.commands, trial);
+        let json = record.into_launch(written.places, commands, trial);
         let launch = memfd::sealed("rkt-launch", &json).map_err(|cause| NewPodError::Socket { uuid, cause })?;
         self.pods.make_stage(Stage::Run).map_err(NewPodError::Directory)?;
         self.move_to(Stage::Run).map_err(failed)?;
@@ -190,23 +237,39 @@ impl NewPod {
         })
     }
 
+    /// Moves the pod so that it is there after a power cut, with all that was synchronised in it.
+    pub(crate) fn make_durable(&mut self, stage: Stage) -> Result<(), NewPodError> {
+        let uuid = self.uuid;
+        let failed = |cause| NewPodError::Write { uuid, cause };
+        self.pods.make_stage(stage).map_err(NewPodError::Directory)?;
+        let before = self.stage;
+        self.move_to(stage).map_err(failed)?;
+        for parent in [stage, before] {
+            let directory = open_directory(&self.pods.stage_path(parent)).map_err(|cause| failed(cause.into()))?;
+            rustix::fs::fsync(directory).map_err(|cause| failed(cause.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the pod out of hand, as it is.
+    pub(crate) fn leave(mut self) {
+        self.given_up = GivenUp::Left;
+    }
+
     fn manifest(&self, pod: &ResolvedPod) -> io::Result<()> {
         files::write(&self.directory, "pod", 0o640, pod.manifest.to_json().as_bytes())?;
         files::write(&self.directory, "pod-created", 0o640, b"")
     }
 
-    fn volumes(&self, volumes: &[Volume], home: Home<'_>) -> Result<BTreeMap<String, PathBuf>, NewPodError> {
-        let mut places = BTreeMap::new();
-        for volume in volumes {
-            let path = home.add_volume(volume).map_err(|error| match error {
-                NoVolume::Source { source, cause } => {
-                    NewPodError::Source { volume: volume.name.clone(), source, cause }
-                }
-                NoVolume::Directory(cause) => NewPodError::Write { uuid: self.uuid, cause },
-            })?;
-            places.insert(volume.name.to_string(), path);
+    /// A volume's name, and where it is.
+    fn placed(&self, volume: &Volume, place: Result<PathBuf, NoVolume>) -> Result<(String, PathBuf), NewPodError> {
+        match place {
+            Ok(path) => Ok((volume.name.to_string(), path)),
+            Err(NoVolume::Source { source, cause }) => {
+                Err(NewPodError::Source { volume: volume.name.clone(), source, cause })
+            }
+            Err(NoVolume::Directory(cause)) => Err(NewPodError::Write { uuid: self.uuid, cause }),
         }
-        Ok(places)
     }
 
     /// Where the pod is once it runs, which is what its launch names.
@@ -221,8 +284,18 @@ impl NewPod {
     }
 }
 
+impl AsFd for NewPod {
+    /// The pod's directory.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
 impl Drop for NewPod {
     fn drop(&mut self) {
+        if self.given_up == GivenUp::Left {
+            return;
+        }
         // What cannot be removed now is left for `gc`, which says so.
         let path = self.pods.stage_path(self.stage);
         if let Ok(parent) = open_directory(&path) {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use rkt_appc::{AcName, ImageManifest, ManifestError, PodManifest};
 
 use crate::files;
+use crate::prepared;
 use crate::record::{Names, Record};
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
@@ -75,9 +76,12 @@ impl Pod {
         Record::from_json(&json).map(Some).map_err(|cause| PodError::Record { uuid: self.uuid, cause })
     }
 
-    /// The digest of the component that planned it; none where nothing is recorded that says one.
+    /// The digest of the component that planned it or is to; none where nothing is written down that says one.
     pub(crate) fn component(&self) -> Result<Option<String>, PodError> {
-        let json = self.read(Record::FILE)?.unwrap_or_default();
+        let json = match self.read(Record::FILE)? {
+            Some(json) => json,
+            None => self.read(prepared::FILE)?.unwrap_or_default(),
+        };
         Ok(serde_json::from_slice::<Names>(&json).ok().map(Names::component))
     }
 

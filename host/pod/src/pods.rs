@@ -102,13 +102,13 @@ impl Pods {
         Ok((uuid, past.record))
     }
 
-    /// The digests of the components by which pods, also those that were removed, were planned.
+    /// The digests of the components by which pods, also those that were removed, were planned or are to be.
     ///
     /// # Errors
     /// Where a directory or a pod cannot be read.
     pub fn components(&self) -> Result<BTreeSet<String>, RecordsError> {
         let mut digests = BTreeSet::new();
-        for pod in self.list(&[Stage::Run, Stage::ExitedGarbage])? {
+        for pod in self.list(&[Stage::Prepared, Stage::Run, Stage::ExitedGarbage])? {
             digests.extend(pod?.component()?);
         }
         // Afterwards: what is moved meanwhile is met again.

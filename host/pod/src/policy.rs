@@ -14,6 +14,9 @@
 //! [aliases]
 //! "example.com/acme" = "acme"
 //! ```
+//!
+//! The default may also be in a file `stage1.d/*.json` of old ([`Configuration`]); in one directory `stage1.toml` goes
+//! before it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +26,8 @@ use std::path::{Path, PathBuf};
 use rkt_appc::ImageId;
 use rkt_plan::{Grant, GrantError, Permissions, Trust};
 use serde::Deserialize;
+
+use crate::configuration::{Configuration, ConfigurationError};
 
 /// The name of the directory of grants.
 const GRANTS: &str = "plugins.d";
@@ -79,12 +84,21 @@ impl Policy {
         policy.add_flavors(defaults.flavors, Path::new(FLAVORS))?;
         for directory in directories {
             policy.read_grants(&directory.join(GRANTS))?;
+            if let Some((name, location)) = Configuration::default_flavor(directory)? {
+                policy.add_old_default(name, location);
+            }
             let path = directory.join(FLAVORS);
             if let Some(text) = read(&path)? {
                 policy.add_flavors(&text, &path)?;
             }
         }
         Ok(policy)
+    }
+
+    /// A default as rkt 1 had it: the name of an image, and where that is if nothing has the name.
+    fn add_old_default(&mut self, name: String, location: String) {
+        let is_known = self.flavors.aliases.contains_key(&name);
+        self.flavors.default = Some(if is_known || location.is_empty() { name } else { location });
     }
 
     /// The flavor of pods that name none.
@@ -250,6 +264,9 @@ pub enum WhyNotGranted {
 /// Why the operator's decisions cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
+    /// A file of old.
+    #[error(transparent)]
+    Old(#[from] ConfigurationError),
     /// A file or directory.
     #[error("cannot read {}", .path.display())]
     Read {

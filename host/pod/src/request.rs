@@ -1,6 +1,7 @@
 //! What a user asks for: images, and what is said about them. Nothing is resolved yet.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rkt_appc::app::WorkingDirectory;
 use rkt_appc::{AcName, ImageId, ImageManifest, Isolator, Mount, Owner, UnixId, Variable, Volume};
@@ -44,8 +45,10 @@ pub struct AppImage {
     pub manifest: ImageManifest,
     /// Where its users are looked up.
     pub files: ImageFiles,
-    /// Its trees in the store, which stay there as long as this does; none of an archive that was only looked into.
-    pub(crate) rendering: Option<Rendering>,
+    /// Its trees, topmost first; none of an archive that was only looked into.
+    pub trees: Vec<PathBuf>,
+    /// What keeps them in the store as long as this lives; none where they are not of a store.
+    pub rendering: Option<Rendering>,
 }
 
 /// Why an image of the store cannot be that of an app.
@@ -75,13 +78,15 @@ impl AppImage {
         let id = image.info.id.clone();
         let seen = rkt_executor::look_at(rendering.trees());
         let root = seen.map_err(|cause| AppImageError::Files { id: id.clone(), cause })?;
-        Ok(Self { id, manifest: image.manifest.clone(), files: ImageFiles::Tree(root), rendering: Some(rendering) })
+        let trees = rendering.trees().to_vec();
+        let (manifest, files) = (image.manifest.clone(), ImageFiles::Tree(root));
+        Ok(Self { id, manifest, files, trees, rendering: Some(rendering) })
     }
 
     /// An archive that was looked into: enough to plan a pod, not to run it.
     pub fn peeked(peek: Peek) -> Self {
         let Peek { id, manifest, passwd, group } = peek;
-        Self { id, manifest, files: ImageFiles::Archive { passwd, group }, rendering: None }
+        Self { id, manifest, files: ImageFiles::Archive { passwd, group }, trees: Vec::new(), rendering: None }
     }
 }
 

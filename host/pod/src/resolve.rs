@@ -2,6 +2,7 @@
 //! once for all flavors. Reads files of images and nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rkt_appc::{
     AcName, AcVersion, App, ImageId, ImageManifest, InvalidValue, Mount, Owner, Platform, PlatformError, PodManifest,
@@ -42,7 +43,9 @@ pub struct ResolvedPod {
 #[derive(Debug)]
 pub(crate) struct ResolvedImage {
     pub(crate) manifest: ImageManifest,
-    /// None of an archive that was only looked into.
+    /// Topmost first.
+    pub(crate) trees: Vec<PathBuf>,
+    /// What keeps them in the store until the pod's directory says that it needs them.
     pub(crate) rendering: Option<Rendering>,
 }
 
@@ -187,7 +190,7 @@ fn resolve_app(
         mounts: found.mounts,
         annotations: rkt_appc::Annotations::default(),
     };
-    let image = ResolvedImage { manifest, rendering: image.rendering };
+    let image = ResolvedImage { manifest, trees: image.trees, rendering: image.rendering };
     Ok(ResolvedApp { runtime, view, command, image, implicit: found.implicit, warnings })
 }
 
@@ -402,6 +405,7 @@ mod tests {
             id: format!("sha512-{}", "0".repeat(128)).parse().unwrap(),
             manifest: ImageManifest::from_json(json.as_bytes()).unwrap(),
             files: ImageFiles::Archive { passwd: None, group: None },
+            trees: vec!["/tree".into()],
             rendering: None,
         }
     }

@@ -102,6 +102,7 @@ fn image(tree: &Path) -> AppImage {
         manifest: ImageManifest::from_json(json.as_bytes()).unwrap(),
         files: ImageFiles::Archive { passwd: None, group: None },
         trees: vec![tree.to_owned()],
+        rendering: None,
     }
 }
 
@@ -197,7 +198,7 @@ fn a_pod_that_cannot_be_started_leaves_nothing() {
     let verdict = judge(&pod.view, proposal(), Waivers::Told).unwrap();
     assert_eq!(verdict.waived().count(), 1);
     let monitor = Monitor { program: data.directory.path().join("missing"), debug: false };
-    let error = new.start(pod, written, verdict, &monitor);
+    let error = new.start(pod.view, pod.commands, written, verdict, &monitor);
     assert!(error.to_string().contains("missing"), "{error}");
     assert_eq!(data.states(), []);
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
-use rkt_appc::PodManifest;
+use rkt_appc::{PodManifest, RuntimeApp};
 use rkt_monitor::{Ended, Enter as Request, Resized, Stdio, Terminal, WindowSize};
 use rkt_sys::signal::Signals;
 use rustix::process::Signal;
@@ -20,7 +20,7 @@ pub(super) fn enter(context: &Context, enter: Enter) -> Outcome {
     as_root()?;
     let pod = context.pods().find(&enter.uuid)?;
     let control = pod.control()?;
-    let app = choose(context, &pod.manifest()?, enter.app)?;
+    let app = choose(context, "enter", &pod.manifest()?, enter.app.as_deref())?.name.to_string();
     let arguments = if enter.command.is_empty() {
         context.report.line(&format!("no command specified, assuming {SHELL:?}"));
         vec![SHELL.to_owned()]
@@ -44,20 +44,25 @@ pub(super) fn enter(context: &Context, enter: Enter) -> Outcome {
     Ok(code(ended?))
 }
 
-/// The app that is named, or the only one.
-fn choose(context: &Context, manifest: &PodManifest, named: Option<String>) -> Result<String, Failure> {
+/// The app that is named, or the only one, for a command.
+pub(super) fn choose<'m>(
+    context: &Context,
+    command: &str,
+    manifest: &'m PodManifest,
+    named: Option<&str>,
+) -> Result<&'m RuntimeApp, Failure> {
     match (named, manifest.apps()) {
-        (Some(name), apps) => match apps.iter().find(|app| app.name.as_str() == name) {
-            Some(_) => Ok(name),
-            None => Err(Failure::said(format!("no app with name {name:?} in the pod"))),
-        },
-        (None, [app]) => Ok(app.name.to_string()),
+        (Some(name), apps) => {
+            let found = apps.iter().find(|app| app.name.as_str() == name);
+            found.ok_or_else(|| Failure::said(format!("no app with name {name:?} in the pod")))
+        }
+        (None, [app]) => Ok(app),
         (None, apps) => {
             context.report.line("pod contains multiple apps:");
             for app in apps {
                 say(&format!("\t{}", app.name));
             }
-            Err(Failure::said("specify app using \"rkt enter --app= ...\""))
+            Err(Failure::said(format!("specify app using \"rkt {command} --app= ...\"")))
         }
     }
 }

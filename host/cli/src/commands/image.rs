@@ -7,8 +7,7 @@ use rkt_appc::ImageKey;
 use rkt_image::{Image, InUse, Overwrite, Parts, Policy, Reference, Removal, Removed, TreeState};
 
 use super::{Context, Outcome, pod_json};
-use crate::arguments::OutputFormat;
-use crate::arguments::image::{ImageExport, ImageGc, ImageManifest, ImageRm, ImageTree, ImageVerify};
+use crate::arguments::{ImageExport, ImageGc, ImageManifest, ImageRm, ImageTree, ImageVerify, OutputFormat};
 use crate::report::{Failure, print};
 
 pub(super) fn rm(context: &Context, rm: &ImageRm) -> Outcome {

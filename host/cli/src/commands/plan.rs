@@ -8,11 +8,11 @@ use rkt_executor::failure::on_one_line;
 use rkt_executor::groups::Owner;
 use rkt_image::{Policy, Reference};
 use rkt_plan::{CheckedPlan, Origin};
-use rkt_pod::{AppImage, Proposal, Record, ResolvedPod, Uuid, Verdict};
+use rkt_pod::{AppImage, PodRequest, Proposal, Record, ResolvedPod, Uuid, Verdict};
 use serde::Serialize;
 
 use super::{Context, Outcome, differences, run};
-use crate::arguments::{OutputFormat, Plan};
+use crate::arguments::{Choice, OutputFormat, Plan};
 use crate::escape::escaped;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
@@ -24,7 +24,7 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
         return Err(Failure::said("must provide at least one image"));
     }
     let other = plan.diff.as_deref().map(|name| Other::find(context, name)).transpose()?;
-    let flavor = Flavor::find(&context.globals, plan.pod.flavor().as_deref())?;
+    let flavor = Flavor::find(&context.globals, plan.pod.flavor.choice().as_ref())?;
     let name = flavor.name().to_owned();
     let options = flavor.options(plan.pod.settings());
     let flavor = flavor.start()?;
@@ -33,10 +33,11 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
         apps.push((look_at(context, &words.image)?, words.flags, words.arguments));
     }
     let request = request::pod(&plan.pod, &context.globals.insecure_options, options, everywhere, apps)?;
+    let request = PodRequest { hostname: plan.start.hostname.clone(), ..request };
     let uuid = other.as_ref().map_or(Uuid::NIL, Other::uuid);
     let pod = rkt_pod::resolve(uuid, request, Origin::CommandLine)?;
-    let verdict = flavor.ask(&pod.view)?.verdict(&pod.view, run::waivers(&plan.pod))?;
-    run::check_network(&plan.pod, &verdict)?;
+    let verdict = flavor.ask(&pod.view)?.verdict(&pod.view, run::waivers(&plan.start))?;
+    run::check_network(&plan.start, &verdict)?;
     let format = plan.output.format;
     print(&match other {
         None => shown(&pod, &verdict, format),
@@ -79,7 +80,7 @@ impl Other {
     /// A flavor of this name, or else the pod whose UUID begins so, also where it was removed since.
     fn find(context: &Context, name: &str) -> Result<Self, Failure> {
         if Flavor::is_named(&context.globals, name)? {
-            return Ok(Self::Flavor(Box::new(Flavor::find(&context.globals, Some(name))?)));
+            return Ok(Self::Flavor(Box::new(Flavor::find(&context.globals, Some(&Choice::Any(name.to_owned())))?)));
         }
         let (uuid, record) = context.pods().recorded(name)?;
         Ok(Self::Pod(uuid, Box::new(record)))

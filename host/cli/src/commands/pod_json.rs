@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
 use crate::arguments::OutputFormat;
+use crate::escape::json;
 use crate::time;
 
 #[derive(Debug, Serialize)]
@@ -139,7 +140,7 @@ impl MountJson {
     }
 }
 
-/// JSON on one line, or on many with tabs.
+/// JSON on one line, or on many with tabs. It steers no terminal.
 pub(super) fn text(value: &impl Serialize, format: OutputFormat) -> String {
     let mut bytes = Vec::new();
     let written = if format == OutputFormat::JsonPretty {
@@ -150,5 +151,5 @@ pub(super) fn text(value: &impl Serialize, format: OutputFormat) -> String {
     };
     written.expect("what rkt tells has only text keys");
     bytes.push(b'\n');
-    String::from_utf8(bytes).expect("JSON is text")
+    json(&String::from_utf8(bytes).expect("JSON is text")).into_owned()
 }

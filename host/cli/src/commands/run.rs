@@ -1,17 +1,19 @@
 //! `rkt run`: from images to a pod. This process becomes the pod's monitor, and its exit code the
 //! pod's.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rkt_appc::Mount;
+use rkt_executor::Command;
 use rkt_image::{Image, Policy, Reference};
 use rkt_plan::{Answer, Origin};
-use rkt_pod::{AppImage, Monitor, NewPod, Verdict, Waivers};
+use rkt_pod::{AppImage, Monitor, NewPod, PodRequest, Verdict, Waivers, Written};
 
 use super::{Context, Outcome, as_root};
-use crate::arguments::{PodFlags, Run};
-use crate::debug::Steps;
+use crate::arguments::{AppFlags, Run, StartFlags};
+use crate::debug::{Steps, show_plan};
 use crate::escape::cell;
 use crate::flavor::Flavor;
 use crate::invocation::ImageArguments;
@@ -28,26 +30,21 @@ pub(super) fn run(
     early: Option<Early>,
 ) -> Outcome {
     as_root()?;
-    if images.is_empty() {
-        return Err(Failure::said("must provide at least one image or specify the pod manifest"));
-    }
+    need_images(&images)?;
     let mut steps = Steps::new(&context.report);
     if let Some(early) = &early {
         steps.took("start a plugin's process", early.took);
     }
     let monitor = Monitor { program: install::monitor()?, debug: context.report.is_debug() };
     // Its process loads the plugin while images are looked up.
-    let flavor = Flavor::find_or_take(&context.globals, run.pod.flavor().as_deref(), early)?;
+    let flavor = Flavor::find_or_take(&context.globals, run.pod.flavor.choice().as_ref(), early)?;
     let options = flavor.options(run.pod.settings());
     let flavor = flavor.start()?;
     steps.done("find the plugin");
-    let mut apps = Vec::new();
-    for words in images {
-        let image = resolve(context, &words.image)?;
-        apps.push((AppImage::stored(&image, context.verification())?, words.flags, words.arguments));
-    }
+    let apps = apps(context, images)?;
     steps.done("find the images");
     let request = request::pod(&run.pod, &context.globals.insecure_options, options, everywhere, apps)?;
+    let request = PodRequest { hostname: run.start.hostname.clone(), ..request };
 
     let new = context.pods().create()?;
     if let Some(file) = &run.uuid_file_save {
@@ -64,16 +61,54 @@ pub(super) fn run(
     steps.done("ask the plugin for a plan");
     new.write_manifest(&pod)?;
     flavor.answer()?;
-    let mut written = new.make_places(&pod, payload)?;
+    let written = new.make_places(&pod, payload)?;
     flavor.keep(&context.globals);
     steps.done("fill the pod's directory");
-    let verdict = flavor.verdict(&pod.view, waivers(&run.pod))?;
+    let verdict = flavor.verdict(&pod.view, waivers(&run.start))?;
     steps.done("wait for the plan and check it");
-    check_network(&run.pod, &verdict)?;
+    let planned = Planned { new, view: pod.view, commands: pod.commands, written, verdict, kernel };
+    start(context, &run.start, planned, &monitor)
+}
+
+/// A pod that only has to be started.
+pub(super) struct Planned {
+    pub(super) new: NewPod,
+    pub(super) view: rkt_plan::Pod,
+    pub(super) commands: BTreeMap<String, Command>,
+    pub(super) written: Written,
+    pub(super) verdict: Verdict,
+    /// The kernel that the operator names for guests.
+    pub(super) kernel: Option<PathBuf>,
+}
+
+/// Starts it: returns only to say why not.
+pub(super) fn start(context: &Context, flags: &StartFlags, planned: Planned, monitor: &Monitor) -> Outcome {
+    let Planned { new, view, commands, mut written, verdict, kernel } = planned;
+    show_plan(&context.report, &verdict);
+    check_network(flags, &verdict)?;
     warn_of_waivers(context, &verdict, &[]);
     warn_of_devices(context, &verdict);
-    new.make_artifacts(&pod, &verdict, &mut written.places, &monitor, kernel.as_deref())?;
-    Err(new.start(pod, written, verdict, &monitor).into())
+    new.make_artifacts(&verdict, &mut written.places, monitor, kernel.as_deref())?;
+    Err(new.start(view, commands, written, verdict, monitor).into())
+}
+
+pub(super) fn need_images(images: &[ImageArguments]) -> Result<(), Failure> {
+    match images {
+        [] => Err(Failure::said("must provide at least one image or specify the pod manifest")),
+        _ => Ok(()),
+    }
+}
+
+/// The images, with what is said about each.
+pub(super) fn apps(
+    context: &Context,
+    images: Vec<ImageArguments>,
+) -> Result<Vec<(AppImage, AppFlags, Vec<String>)>, Failure> {
+    let app = |words: ImageArguments| {
+        let image = resolve(context, &words.image)?;
+        Ok((AppImage::stored(&image, context.verification())?, words.flags, words.arguments))
+    };
+    images.into_iter().map(app).collect()
 }
 
 pub(super) fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
@@ -90,12 +125,12 @@ fn save_uuid(pod: &NewPod, file: &Path) -> Result<(), Failure> {
     saved.map_err(|error| Failure::said(format!("cannot write the UUID to {}: {}", file.display(), plainly(&error))))
 }
 
-pub(super) fn waivers(flags: &PodFlags) -> Waivers {
+pub(super) fn waivers(flags: &StartFlags) -> Waivers {
     if flags.strict { Waivers::Refused } else { Waivers::Told }
 }
 
 /// Until there are networks, a flavor has one kind, and `--net` can only ask for that.
-pub(super) fn check_network(flags: &PodFlags, verdict: &Verdict) -> Result<(), Failure> {
+pub(super) fn check_network(flags: &StartFlags, verdict: &Verdict) -> Result<(), Failure> {
     let is_shared = verdict.plan().shared.contains(&rkt_plan::Namespace::Network);
     let plugin = &verdict.proposal().plugin.name;
     match flags.net {

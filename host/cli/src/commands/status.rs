@@ -2,16 +2,25 @@
 
 use std::process::ExitCode;
 
-use rkt_pod::{Pod, PodError, State};
+use rkt_pod::{Awaited, Pod, PodError, State};
 
 use super::pod_json::{self, PodJson};
 use super::{Context, Outcome};
 use crate::arguments::{OutputFormat, Status};
 use crate::report::print;
 use crate::time;
+use crate::values::Wait;
 
 pub(super) fn status(context: &Context, status: &Status) -> Outcome {
-    let pod = context.one_pod(&status.pod)?;
+    let mut pod = context.one_pod(&status.pod)?;
+    for (awaited, wait) in [(Awaited::Ready, status.wait_ready), (Awaited::Finished, status.wait)] {
+        let timeout = match wait {
+            Wait::No => continue,
+            Wait::ForEver => None,
+            Wait::AtMost(time) => Some(time),
+        };
+        pod = context.pods().wait_for(pod, awaited, timeout)?;
+    }
     let text = match status.output.format {
         OutputFormat::Text => lines(&pod)?.into_iter().map(|line| line + "\n").collect(),
         format => pod_json::text(&PodJson::of(&pod)?, format),

@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use rkt_pod::State;
+use rkt_pod::{RunningError, State, StopError};
 
 use super::{Context, Outcome};
 use crate::arguments::Stop;
 use crate::report::{Failure, print};
 
 pub(super) fn stop(context: &Context, stop: &Stop) -> Outcome {
+    let how = if stop.force { rkt_pod::Stop::Force } else { rkt_pod::Stop::Ask(stop.timeout) };
     let mut failed = 0;
     for uuid in Context::uuids(&stop.pods)? {
-        if let Err(failure) = stop_one(context, &uuid, stop.force) {
+        if let Err(failure) = stop_one(context, &uuid, how) {
             context.report.failure(&failure);
             failed += 1;
         }
@@ -22,11 +23,17 @@ pub(super) fn stop(context: &Context, stop: &Stop) -> Outcome {
     }
 }
 
-fn stop_one(context: &Context, uuid: &str, force: bool) -> Result<(), Failure> {
+fn stop_one(context: &Context, uuid: &str, how: rkt_pod::Stop) -> Result<(), Failure> {
     let pod = context.pods().find(uuid)?;
     match pod.state() {
         State::Running => {
-            pod.stop(force)?;
+            pod.stop(how).map_err(|error| match (&error, how) {
+                (
+                    StopError::TooLong { .. } | StopError::Running(RunningError::Unreachable { .. }),
+                    rkt_pod::Stop::Ask(_),
+                ) => Failure::from(error).hint(format!("rkt stop --force {}", pod.uuid())),
+                _ => error.into(),
+            })?;
             print(&format!("\"{}\"\n", pod.uuid()))
         }
         state if state.has_ended() => print(&format!("pod \"{}\" is already stopped\n", pod.uuid())),

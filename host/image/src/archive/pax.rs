@@ -18,7 +18,7 @@ pub(super) struct Records {
 }
 
 /// How star, GNU tar and Go write extended attributes.
-const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+pub(super) const ATTRIBUTE: &str = "SCHILY.xattr.";
 
 impl Records {
     /// # Errors
@@ -47,7 +47,7 @@ impl Records {
             key if key.starts_with(b"GNU.sparse.") || key == b"SCHILY.realsize" => {
                 Err("it is a sparse file, which readers of archives do not agree on")
             }
-            key => match key.strip_prefix(ATTRIBUTE) {
+            key => match key.strip_prefix(ATTRIBUTE.as_bytes()) {
                 Some(name) => self.add_attribute(name, value, attribute_bytes),
                 None => Ok(()),
             },
@@ -85,6 +85,17 @@ fn set<T>(field: &mut Option<T>, value: T) -> Result<(), &'static str> {
     }
 }
 
+/// A record.
+pub(super) fn record(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
+    // The length counts its own digits, of which it may need one more for that.
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    [length.to_string().as_bytes(), &rest].concat()
+}
+
 /// The first record `LENGTH KEY=VALUE\n`, whose length counts the whole of it, and what follows.
 fn next(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = data.iter().position(|byte| *byte == b' ')?;
@@ -116,16 +127,8 @@ mod tests {
         Records::parse(data, 16)
     }
 
-    /// A record of the form that it must have.
-    fn record(key: &str, value: &str) -> Vec<u8> {
-        let rest = format!(" {key}={value}\n");
-        let with_digits = |digits: usize| digits + rest.len();
-        let length = (1..5).map(with_digits).find(|length| with_digits(length.to_string().len()) == *length);
-        format!("{}{rest}", length.unwrap()).into_bytes()
-    }
-
     fn records(pairs: &[(&str, &str)]) -> Result<Records, &'static str> {
-        let data: Vec<u8> = pairs.iter().flat_map(|(key, value)| record(key, value)).collect();
+        let data: Vec<u8> = pairs.iter().flat_map(|(key, value)| record(key, value.as_bytes())).collect();
         parse(&data)
     }
 
@@ -142,7 +145,9 @@ mod tests {
 
     #[test]
     fn i7_records_that_can_be_read_in_two_ways_are_refused() {
-        assert_eq!(record("path", "a=b"), b"12 path=a=b\n");
+        assert_eq!(record("path", b"a=b"), b"12 path=a=b\n");
+        assert_eq!(record("k", &[b'x'; 93])[..6], *b"99 k=x");
+        assert_eq!(record("k", &[b'x'; 94])[..7], *b"101 k=x");
         for data in [
             &b"11 path=a=b\n"[..],
             b"13 path=a=b\n",

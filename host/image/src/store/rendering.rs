@@ -121,21 +121,43 @@ impl Store {
     }
 }
 
+/// One tree with all of these, for what cannot stack them: trees of images of one store, topmost first, as
+/// [`Rendering::trees`] gives them. It is made if it is not there yet.
+///
+/// # Errors
+/// Where it cannot be made, or one is no tree of an image.
+pub fn one_tree(trees: &[PathBuf]) -> Result<PathBuf, RenderError> {
+    if let [tree] = trees {
+        return Ok(tree.clone());
+    }
+    // Trees are stacked where no whitelist leaves anything out.
+    let layer = |tree: &PathBuf| Ok(Layer { image: Store::of_tree(tree)?, whitelists: Vec::new() });
+    let layers = trees.iter().map(layer).collect::<Result<Vec<_>, StoreError>>()?;
+    let store = layers.first().map(|layer| layer.image.store.clone()).ok_or_else(|| no_tree(Path::new("")))?;
+    let holds = layers.iter().map(|layer| layer.image.hold()).collect::<Result<_, _>>()?;
+    let (id, trees) = (TreeId::of(&layers), trees.to_vec());
+    Ok(Rendering { store, layers, id, trees, holds }.merged()?.0)
+}
+
+fn no_tree(path: &Path) -> StoreError {
+    StoreError::io("find the image of", path, io::ErrorKind::NotFound.into())
+}
+
+impl Store {
+    /// The image whose tree is at this path: `DATA/cas/image/KEY/rootfs`.
+    fn of_tree(tree: &Path) -> Result<Image, StoreError> {
+        let missing = || no_tree(tree);
+        let directory = tree.parent().ok_or_else(missing)?;
+        let key = directory.file_name().and_then(|name| name.to_str()?.parse().ok()).ok_or_else(missing)?;
+        let cas = directory.parent().and_then(Path::parent).ok_or_else(missing)?;
+        Store { cas: cas.to_owned() }.load(&key)?.ok_or_else(missing)
+    }
+}
+
 impl Rendering {
     /// The trees, topmost first, to be read only.
     pub fn trees(&self) -> &[PathBuf] {
         &self.trees
-    }
-
-    /// One tree with all, for what cannot stack them.
-    ///
-    /// # Errors
-    /// Where it is not there yet and cannot be made.
-    pub fn one_tree(&self) -> Result<PathBuf, RenderError> {
-        match &self.trees[..] {
-            [tree] => Ok(tree.clone()),
-            _ => Ok(self.merged()?.0),
-        }
     }
 
     /// The names of all that must not be removed while somebody uses it: images, and the tree that is or could be

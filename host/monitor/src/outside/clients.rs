@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use rkt_executor::Failure;
 use rkt_executor::process::failed;
@@ -187,11 +188,11 @@ impl Clients {
                 let is_changing = self.is_changing(pod);
                 link.send_message(call, &Reply::Status(Status { init, apps: pod.apps.status(), is_changing }));
             }
-            Ok(Request::Stop { force }) => {
-                if force {
-                    pod.ending.force();
-                } else {
-                    pod.ending.want();
+            Ok(Request::Stop { force, patience }) => {
+                match (force, patience) {
+                    (true, _) => pod.ending.force(),
+                    (false, None) => pod.ending.want(),
+                    (false, Some(patience)) => pod.ending.want_within(Duration::from_millis(patience)),
                 }
                 link.send_message(call, &Reply::Done {});
             }

@@ -15,7 +15,10 @@ pub(crate) struct Ending {
     /// Somebody outside wants it, who waits for it.
     is_wanted: bool,
     asked: bool,
-    killed: bool,
+    /// When apps were to be killed.
+    killed: Option<Instant>,
+    /// Whether init was, which had not done that.
+    gave_up: bool,
 }
 
 impl Ending {
@@ -28,6 +31,17 @@ impl Ending {
     pub(crate) fn want(&mut self) {
         self.is_wanted = true;
         self.begin();
+    }
+
+    /// The same, where apps have no more than this time.
+    pub(crate) fn want_within(&mut self, patience: Duration) {
+        self.is_wanted = true;
+        // A time that no clock can tell does not come.
+        if let Some(deadline) = Instant::now().checked_add(patience) {
+            self.deadline = Some(self.deadline.map_or(deadline, |sooner| sooner.min(deadline)));
+        } else {
+            self.begin();
+        }
     }
 
     /// Somebody outside wants the pod to end at once.
@@ -52,10 +66,14 @@ impl Ending {
         self.deadline.is_some()
     }
 
-    /// How long until apps are killed.
+    /// How long until there is something to be done.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        let deadline = self.deadline.filter(|_| !self.killed)?;
-        Some(deadline.saturating_duration_since(Instant::now()))
+        let next = match self.killed {
+            None => self.deadline,
+            Some(at) if !self.gave_up => Some(at + PATIENCE),
+            Some(_) => None,
+        };
+        Some(next?.saturating_duration_since(Instant::now()))
     }
 
     /// How long the last output may take to be read. Nobody is held up by that who wants the pod to end;
@@ -72,8 +90,17 @@ impl Ending {
 
     /// Whether apps are to be killed now; said once.
     pub(crate) fn is_to_kill(&mut self) -> bool {
-        let is_time = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        is_time && !std::mem::replace(&mut self.killed, true)
+        let is_time = self.killed.is_none() && self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if is_time {
+            self.killed = Some(Instant::now());
+        }
+        is_time
+    }
+
+    /// Whether init is to be killed now, which was to end the pod and has not; said once.
+    pub(crate) fn is_to_give_up(&mut self) -> bool {
+        let is_time = self.killed.is_some_and(|at| at + PATIENCE <= Instant::now());
+        is_time && !std::mem::replace(&mut self.gave_up, true)
     }
 }
 
@@ -91,6 +118,29 @@ mod tests {
         assert!(!ending.is_to_kill());
         ending.hear_signal(Signal::INT.as_raw());
         assert!(ending.is_to_kill() && !ending.is_to_kill() && !ending.is_to_ask());
+        // From then on init has its time.
+        assert!(ending.time_left().is_some_and(|left| left <= PATIENCE) && !ending.is_to_give_up());
+    }
+
+    #[test]
+    fn the_least_patience_counts() {
+        let mut ending = Ending::default();
+        ending.want_within(Duration::from_hours(1));
+        assert!(ending.is_to_ask() && ending.time_left() > Some(Duration::from_mins(50)));
+        ending.want_within(Duration::MAX);
+        ending.want();
+        assert!(ending.time_left() > Some(Duration::from_mins(50)));
+        ending.want_within(Duration::ZERO);
+        assert!(ending.is_to_kill() && !ending.is_to_ask());
+    }
+
+    #[test]
+    fn an_init_that_does_not_end_the_pod_is_given_up_once() {
+        let mut ending = Ending::default();
+        ending.force();
+        assert!(ending.is_to_kill());
+        ending.killed = Instant::now().checked_sub(PATIENCE);
+        assert!(ending.is_to_give_up() && !ending.is_to_give_up());
         assert_eq!(ending.time_left(), None);
     }
 

@@ -43,6 +43,18 @@ impl Cell {
         Ok(Self { init, link: Link::new(ours).map_err(failed("make a connection to init"))? })
     }
 
+    /// Sees to it that init runs. One that somebody stopped from outside does nothing until it is told to go on.
+    pub(super) fn wake(&self) {
+        // It may have ended.
+        let _ = self.init.process.signal(Signal::CONT);
+    }
+
+    /// Kills an init that does not do what it is told.
+    pub(super) fn give_up(&self) {
+        // It may have ended.
+        let _ = self.init.process.signal(Signal::KILL);
+    }
+
     /// Ends all that is in it.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         self.kill()?;
@@ -52,11 +64,11 @@ impl Cell {
     /// Ends all that is in it, from wherever it is; how it ended is still to be waited for. Init is given
     /// time to end all that is below it, which nobody else does where there is no pid namespace.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
+        self.wake();
         self.link.close();
         let mut fds = [PollFd::new(&self.init.process, PollFlags::IN)];
         poll(&mut fds, Some(PATIENCE)).map_err(failed("wait for init"))?;
-        // It may have ended.
-        let _ = self.init.process.signal(Signal::KILL);
+        self.give_up();
         Ok(())
     }
 }
