@@ -167,6 +167,24 @@ fn images_are_removed_unless_a_pod_or_an_image_needs_them() {
 }
 
 #[test]
+fn what_a_prepared_pod_needs_stays_until_it_has_run() {
+    let rkt = Rkt::new();
+    three(&rkt);
+    let uuid = rkt.run(["prepare", "example.com/top"]).succeeds().stdout.trim_end().to_owned();
+    // What it depends on by then is what it was prepared with.
+    fetch(&rkt, "data", &files("data", &["data/other"]));
+    for name in ["example.com/program", "example.com/top"] {
+        rkt.run(["image", "rm", name]).refuses(&[&format!("is used by pod {uuid}")]);
+    }
+    rkt.run(["image", "gc", "--grace-period=0s"]).succeeds();
+    let output = rkt.run(["run-prepared", &uuid]).succeeds();
+    assert_eq!(output.lines_of("top"), ["one", "three", "two", "data data/one", "top data/two"]);
+    rkt.collect();
+    rkt.run(["image", "gc", "--grace-period=0s"]).succeeds();
+    assert_eq!(rkt.run(["image", "list", "--no-legend"]).succeeds().stdout, "");
+}
+
+#[test]
 fn where_it_is_not_known_what_a_pod_needs_nothing_is_removed() {
     let rkt = Rkt::new();
     let key = fetch(&rkt, "hello", &images::hello());

@@ -159,7 +159,7 @@ impl Image {
     /// When it was last used, or imported where that is not known.
     pub fn last_used(&self) -> SystemTime {
         let used = fs::metadata(self.directory.join("used")).and_then(|used| used.modified());
-        used.unwrap_or_else(|_| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.info.imported))
+        used.unwrap_or_else(|_| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.imported))
     }
 
     /// Notes that it is used now. Whether that works changes nothing but which images go first when
