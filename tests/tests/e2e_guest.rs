@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
+use rkt_tests::aci::AciBuilder;
 use rkt_tests::guest::{EMULATED, rkt, turn};
 use rkt_tests::leftovers::Snapshot;
 use rkt_tests::{Output, Rkt, Running, images, process, wait_for, wait_until};
@@ -46,6 +47,27 @@ fn an_app_runs_as_elsewhere_on_a_kernel_of_its_own() {
     assert_eq!(lines, expected);
     assert!(version != own && version.contains("-cloud-"), "{version}");
     rkt.collect();
+}
+
+#[test]
+fn an_image_that_depends_on_others_is_one_tree_in_a_guest() {
+    let _turn = turn();
+    let rkt = rkt();
+    let base = rkt.image("base", &images::probe("base").file("data/one", 0o644, b""));
+    let top = AciBuilder::new("example.com/top").file("data/two", 0o644, b"").exec(["/probe", "list", "/data"]);
+    let top = top.manifest("dependencies", serde_json::json!([{"imageName": "example.com/base"}]));
+    rkt.run(["fetch", &base, &rkt.image("top", &top)]).succeeds();
+    for _ in 0..2 {
+        assert_eq!(run(&rkt, &["example.com/top"]).succeeds().lines_of("top"), ["one", "two"]);
+    }
+    let trees: Vec<_> =
+        fs::read_dir(rkt.data().join("cas/rendered")).unwrap().map(|tree| tree.unwrap().path()).collect();
+    assert!(trees.len() == 1 && trees[0].join("root.erofs").is_file(), "{trees:?}");
+    rkt.run(["image", "gc"]).succeeds();
+    assert!(trees[0].is_dir(), "pods that have ended are still there");
+    rkt.collect();
+    rkt.run(["image", "gc"]).succeeds();
+    assert!(!trees[0].is_dir());
 }
 
 #[test]

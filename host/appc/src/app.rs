@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::{arguments, is_false, null_as_default};
+use crate::json::{arguments, is_false, null_as_default, texts_by_name};
 use crate::labels::first_repeated;
 use crate::text::checked_text;
 use crate::{AcName, InvalidValue, Isolators, Owner, Port, UnixId};
@@ -48,10 +48,10 @@ pub struct App {
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Isolators::is_empty")]
     pub isolators: Isolators,
     /// The author's remarks to users, which rkt does not interpret.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "texts_by_name", skip_serializing_if = "BTreeMap::is_empty")]
     pub user_annotations: BTreeMap<String, String>,
     /// The author's labels for users, which rkt does not interpret.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "texts_by_name", skip_serializing_if = "BTreeMap::is_empty")]
     pub user_labels: BTreeMap<String, String>,
 }
 

@@ -1,6 +1,7 @@
 //! The manifest of an image.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::json::null_as_default;
 use crate::manifest::{self, ManifestError};
@@ -11,7 +12,7 @@ use crate::{AcIdentifier, AcVersion, Annotations, App, ImageId, InvalidValue, La
 ///
 /// Fields that this version of the specification does not know are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawImageManifest", into = "RawImageManifest")]
+#[serde(from = "RawImageManifest", into = "RawImageManifest")]
 pub struct ImageManifest {
     /// The version of the specification that it follows.
     pub ac_version: AcVersion,
@@ -96,7 +97,7 @@ struct RawImageManifest {
     ac_kind: Kind,
     ac_version: AcVersion,
     name: AcIdentifier,
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Labels::is_empty")]
+    #[serde(default, deserialize_with = "of_an_image", skip_serializing_if = "Labels::is_empty")]
     labels: Labels,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     app: Option<App>,
@@ -114,13 +115,17 @@ enum Kind {
     ImageManifest,
 }
 
-impl TryFrom<RawImageManifest> for ImageManifest {
-    type Error = platform::PlatformError;
+/// Labels, of which `os` and `arch` name a platform that there is.
+fn of_an_image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+    let labels = null_as_default(deserializer)?;
+    platform::check(&labels).map_err(D::Error::custom)?;
+    Ok(labels)
+}
 
-    fn try_from(raw: RawImageManifest) -> Result<Self, Self::Error> {
+impl From<RawImageManifest> for ImageManifest {
+    fn from(raw: RawImageManifest) -> Self {
         let Kind::ImageManifest = raw.ac_kind;
-        platform::check(&raw.labels)?;
-        Ok(Self {
+        Self {
             ac_version: raw.ac_version,
             name: raw.name,
             labels: raw.labels,
@@ -128,7 +133,7 @@ impl TryFrom<RawImageManifest> for ImageManifest {
             annotations: raw.annotations,
             dependencies: raw.dependencies,
             path_whitelist: raw.path_whitelist,
-        })
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::texts_by_name;
+
 pub use limits::{CpuShares, OomScoreAdj, PidsLimit, Resource, Throughput};
 pub use security::{ApparmorProfile, ProfileName, SelinuxContext};
 pub use sets::{CapabilityName, CapabilitySet, ErrnoName, SyscallName, SyscallSet};
@@ -62,7 +64,7 @@ pub enum Isolator {
     #[serde(rename = "os/linux/apparmor-profile")]
     ApparmorProfile(ApparmorProfile),
     /// Kernel parameters of the pod's namespaces, by name.
-    #[serde(rename = "os/unix/sysctl")]
+    #[serde(rename = "os/unix/sysctl", deserialize_with = "texts_by_name")]
     Sysctl(BTreeMap<String, String>),
     /// Processes and threads of the app. It is rkt's own: the specification has none.
     #[serde(rename = "rkt/pids-limit")]

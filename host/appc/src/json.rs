@@ -1,6 +1,9 @@
 //! How the fields of manifests are read where serde's defaults do not fit.
 
-use serde::de::Error as _;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A value, or its default for `null`: Go's encoder, which wrote most manifests, writes an empty list
@@ -22,6 +25,44 @@ where
     match arguments.iter().find(|argument| argument.contains('\0')) {
         Some(bad) => Err(D::Error::custom(format!("{bad:?} holds a NUL"))),
         None => Ok(arguments),
+    }
+}
+
+/// Texts by name, `null` for none. Of a name that stands twice one reader takes the first, another the last.
+pub(crate) fn texts_by_name<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Option::<Distinct>::deserialize(deserializer).map(|map| map.map_or_else(BTreeMap::new, |map| map.0))
+}
+
+/// Texts by name, none of which stands twice.
+struct Distinct(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+struct Texts;
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Distinct;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("texts by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut texts = BTreeMap::new();
+        while let Some((name, text)) = map.next_entry::<String, String>()? {
+            if texts.contains_key(&name) {
+                return Err(A::Error::custom(format!("{name:?} is given twice")));
+            }
+            texts.insert(name, text);
+        }
+        Ok(Distinct(texts))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Labels and annotations: lists of names and values in which no name stands twice.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AcIdentifier, InvalidValue};
@@ -39,6 +41,17 @@ impl Labels {
     pub fn contain(&self, wanted: &Self) -> bool {
         let has = |label: &Label| self.get(label.name.as_str()) == Some(&label.value);
         wanted.iter().all(has)
+    }
+}
+
+/// `version=1,os=linux`, as users write them.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, label) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{}={}", label.name, label.value)?;
+        }
+        Ok(())
     }
 }
 

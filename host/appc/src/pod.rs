@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::app::MountPath;
-use crate::json::{is_false, null_as_default};
+use crate::json::{is_false, null_as_default, texts_by_name};
 use crate::manifest::{self, ManifestError};
 use crate::{AcIdentifier, AcName, AcVersion, Annotations, App, ExposedPort, ImageId, Isolators, Labels, Volume};
 
@@ -179,9 +179,9 @@ struct RawPodManifest {
     annotations: Annotations,
     #[serde(default, deserialize_with = "null_as_default")]
     ports: Vec<ExposedPort>,
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "texts_by_name", skip_serializing_if = "BTreeMap::is_empty")]
     user_annotations: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "texts_by_name", skip_serializing_if = "BTreeMap::is_empty")]
     user_labels: BTreeMap<String, String>,
 }
 

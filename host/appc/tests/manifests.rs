@@ -173,6 +173,37 @@ fn an_error_in_a_pod_manifest_names_the_field() {
 }
 
 #[test]
+fn a_name_that_stands_twice_is_refused_wherever_it_does() {
+    let app = |field: &str| {
+        format!(
+            r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"a",
+                "app":{{"exec":[],"user":"0","group":"0",{field}}}}}"#
+        )
+    };
+    for (field, at) in [
+        (r#""userLabels":{"a":"1","a":"2"}"#, "app.userLabels.a"),
+        (r#""userAnnotations":{"a":"1","b":"","a":"1"}"#, "app.userAnnotations.a"),
+        (r#""isolators":[{"name":"os/unix/sysctl","value":{"a":"1","a":"2"}}]"#, "app.isolators[0].value.a"),
+        (r#""exec":["/a"]"#, "app.exec"),
+        (r#""environment":[{"name":"A","value":""},{"name":"A","value":""}]"#, "app.environment"),
+    ] {
+        let error = ImageManifest::from_json(app(field).as_bytes()).unwrap_err();
+        let text = error.to_string();
+        let field = text.strip_prefix("the image manifest is invalid at ").unwrap();
+        assert!(at.starts_with(field), "{text}: {at}");
+    }
+}
+
+#[test]
+fn a_value_that_stands_before_the_name_of_its_isolator_is_found_as_well() {
+    let json = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"a","app":{"exec":[],"user":"0","group":"0",
+        "isolators":[{"value":{"limit":"1"},"name":"resource/cpu"},{"value":{"limit":"1x"},"name":"resource/cpu"}]}}"#;
+    let error = ImageManifest::from_json(json.as_bytes()).unwrap_err();
+    assert!(error.to_string().starts_with("the image manifest is invalid at app.isolators[1]"), "{error}");
+    assert!(error.source().unwrap().to_string().contains("\"1x\""), "{:?}", error.source());
+}
+
+#[test]
 fn errors_of_the_document_as_a_whole_say_what_they_are() {
     let reason = |json: &str| {
         let error = ImageManifest::from_json(json.as_bytes()).unwrap_err();
@@ -184,7 +215,8 @@ fn errors_of_the_document_as_a_whole_say_what_they_are() {
     assert!(cause.contains("missing field `name`"), "{cause}");
     let (_, cause) = reason(r#"{"acKind":"PodManifest","acVersion":"0.8.11","name":"a"}"#);
     assert!(cause.contains("ImageManifest"), "{cause}");
-    let (_, cause) = reason(&IMAGE.replacen("\"linux\"", "\"plan9\"", 1));
+    let (error, cause) = reason(&IMAGE.replacen("\"linux\"", "\"plan9\"", 1));
+    assert_eq!(error, "the image manifest is invalid at labels");
     assert!(cause.contains("bad os \"plan9\""), "{cause}");
     let (_, cause) = reason(&format!("{IMAGE}{{}}"));
     assert!(cause.contains("trailing characters"), "{cause}");

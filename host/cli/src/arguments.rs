@@ -22,7 +22,9 @@ mod pods;
 pub(crate) use self::apps::{AppAdd, AppRm};
 pub(crate) use self::flags::{AppFlags, PodFlags, StartFlags};
 pub(crate) use self::flavor::{Choice, conflict};
-pub(crate) use self::images::{Fetch, ImageField, ImageList, Order};
+pub(crate) use self::images::{
+    Fetch, ImageExport, ImageField, ImageGc, ImageList, ImageManifest, ImageRm, ImageTree, ImageVerify, Order,
+};
 pub(crate) use self::output::{Format, OutputFormat};
 pub(crate) use self::pods::{
     CatManifest, Enter, Export, Gc, List, ManyPods, OnePod, Plan, Prepare, Replay, Rm, Run, RunPrepared, Status, Stop,
@@ -191,6 +193,20 @@ pub(crate) enum App {
 pub(crate) enum Image {
     /// List images
     List(ImageList),
+    /// Remove images that no pod and no other image needs
+    Rm(ImageRm),
+    /// Remove images that were not used for a time
+    Gc(ImageGc),
+    /// Write the archive of an image into a file
+    Export(ImageExport),
+    /// Write an image into a directory, without what it depends on
+    Extract(ImageTree),
+    /// Write an image into a directory as its apps see it, with what it depends on
+    Render(ImageTree),
+    /// Print the manifest of an image
+    CatManifest(ImageManifest),
+    /// Find damage in the store, and mend what can be made anew
+    Verify(ImageVerify),
     /// As `rkt fetch`
     #[command(hide = true)]
     Fetch(Fetch),

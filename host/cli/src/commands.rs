@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use rkt_image::{Store, Verification};
+use rkt_image::{OlderStore, ReferenceError, Store, StoreError, Verification};
 use rkt_pod::{Pod, Pods};
 
 use crate::arguments::{App, Command, Globals, Image};
@@ -21,6 +21,7 @@ mod enter;
 mod export;
 mod fetch;
 mod gc;
+mod image;
 mod image_list;
 mod list;
 mod plan;
@@ -75,6 +76,13 @@ pub(crate) fn execute(invocation: Invocation, early: Option<Early>) -> ExitCode 
         Command::CatManifest(cat) => cat_manifest::cat_manifest(&context, &cat),
         Command::Fetch(fetch) | Command::Image(Image::Fetch(fetch)) => fetch::fetch(&context, &fetch, &images),
         Command::Image(Image::List(list)) => image_list::image_list(&context, &list),
+        Command::Image(Image::Rm(rm)) => image::rm(&context, &rm),
+        Command::Image(Image::Gc(gc)) => image::gc(&context, &gc),
+        Command::Image(Image::Export(export)) => image::export(&context, &export),
+        Command::Image(Image::Extract(tree)) => image::extract(&context, &tree),
+        Command::Image(Image::Render(tree)) => image::render(&context, &tree),
+        Command::Image(Image::CatManifest(cat)) => image::cat_manifest(&context, &cat),
+        Command::Image(Image::Verify(verify)) => image::verify(&context, &verify),
         Command::App(App::Add(add)) => app_add::app_add(&context, &add, images, everywhere),
         Command::App(App::Rm(rm)) => app_rm::app_rm(&context, &rm),
         Command::Config(config) => config::config(&context, &config),
@@ -100,13 +108,16 @@ fn name(command: &Command) -> &'static str {
         Command::List(_) | Command::Image(Image::List(_)) => "list",
         Command::Status(_) => "status",
         Command::Stop(_) => "stop",
-        Command::Rm(_) | Command::App(App::Rm(_)) => "rm",
+        Command::Rm(_) | Command::App(App::Rm(_)) | Command::Image(Image::Rm(_)) => "rm",
         Command::App(App::Add(_)) => "add",
-        Command::Gc(_) => "gc",
+        Command::Gc(_) | Command::Image(Image::Gc(_)) => "gc",
         Command::Enter(_) => "enter",
-        Command::Export(_) => "export",
-        Command::CatManifest(_) => "cat-manifest",
+        Command::CatManifest(_) | Command::Image(Image::CatManifest(_)) => "cat-manifest",
         Command::Fetch(_) | Command::Image(Image::Fetch(_)) => "fetch",
+        Command::Export(_) | Command::Image(Image::Export(_)) => "export",
+        Command::Image(Image::Extract(_)) => "extract",
+        Command::Image(Image::Render(_)) => "render",
+        Command::Image(Image::Verify(_)) => "verify",
         Command::Config(_) => "config",
         Command::Completion(_) => "completion",
         Command::Manual(_) => "manual",
@@ -122,6 +133,17 @@ impl Context {
 
     fn store(&self) -> Store {
         Store::at(&self.globals.dir)
+    }
+
+    /// A failure to find an image. Where an older rkt has images in the same place, that they are not looked for is
+    /// said.
+    fn not_found(&self, error: ReferenceError) -> Failure {
+        let is_missing =
+            matches!(error, ReferenceError::Store(StoreError::NoSuchId(_) | StoreError::NoSuchName { .. }));
+        match self.store().older() {
+            Some(older) if is_missing => Failure::from(error).hint(older_store(&older)),
+            _ => error.into(),
+        }
     }
 
     fn verification(&self) -> Verification {
@@ -153,6 +175,16 @@ fn uuid_from(file: &std::path::Path) -> Result<String, Failure> {
     let text = crate::file::read_text(file);
     let text = text.map_err(|error| Failure::said(format!("cannot read UUID from {}: {error}", file.display())))?;
     Ok(text.trim().to_owned())
+}
+
+/// What is said of the store of an older rkt.
+fn older_store(older: &OlderStore) -> String {
+    format!(
+        "{} is the store of an older rkt, which is left alone and not read; to take an image of it over, fetch its file \
+         below {}, as rkt fetch FILE",
+        older.database.display(),
+        older.blobs.display()
+    )
 }
 
 /// What changes pods is root's.

@@ -8,8 +8,8 @@ use rkt_image::Verification;
 use rkt_plan::{Permissions, Refusal, Trust};
 use rkt_planner::{Facts, Limits, Planner};
 use rkt_pod::{
-    Configuration, Defaults, JudgeError, NotGranted, PluginIdentity, PluginImage, Policy, Proposal, Record, Verdict,
-    Waivers,
+    Configuration, Defaults, JudgeError, NotGranted, Payload, PluginIdentity, PluginImage, Policy, Proposal, Record,
+    Verdict, Waivers,
 };
 
 use crate::arguments::{Choice, Globals};
@@ -187,8 +187,8 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// The root of the image that it came in.
-    pub(crate) fn payload(&self) -> Option<PathBuf> {
+    /// The files of the image that it came in.
+    pub(crate) fn payload(&self) -> Option<Payload> {
         self.flavor.found.image.as_ref().map(PluginImage::payload)
     }
 

@@ -2,7 +2,7 @@
 //! taken for a mistake.
 
 /// Flags that change what a pod or command does.
-const FLAGS: [&str; 27] = [
+const FLAGS: [&str; 25] = [
     "dns",
     "dns-domain",
     "dns-opt",
@@ -25,8 +25,6 @@ const FLAGS: [&str; 27] = [
     "root",
     "skip-fingerprint-review",
     "insecure-allow-http",
-    "overwrite",
-    "rootfs-only",
     "mode",
     "cpuprofile",
     "memprofile",
@@ -37,9 +35,6 @@ const COMMANDS: [&str; 6] = ["api-service", "attach", "completion", "config", "m
 
 /// Commands about the apps of a pod.
 const APP_COMMANDS: [&str; 6] = ["exec", "list", "sandbox", "start", "status", "stop"];
-
-/// Commands about images.
-const IMAGE_COMMANDS: [&str; 7] = ["cat-manifest", "export", "extract", "gc", "render", "rm", "verify"];
 
 /// Whether a flag is known, and not there yet.
 pub(crate) fn is_flag(name: &str) -> bool {
@@ -54,9 +49,4 @@ pub(crate) fn is_command(name: &str) -> bool {
 /// Whether a command about apps is.
 pub(crate) fn is_app_command(name: &str) -> bool {
     APP_COMMANDS.contains(&name)
-}
-
-/// Whether a command about images is.
-pub(crate) fn is_image_command(name: &str) -> bool {
-    IMAGE_COMMANDS.contains(&name)
 }

@@ -112,7 +112,7 @@ pub(crate) fn is_named(name: &str) -> bool {
 pub(crate) fn recorded_image(globals: &Globals, plugin: &PluginIdentity) -> Option<PluginImage> {
     let id = plugin.image.as_ref()?;
     let verification = globals.insecure_options.verification();
-    Some(PluginImage::new(resolve(globals, id.as_str(), verification).ok()?))
+    PluginImage::new(resolve(globals, id.as_str(), verification).ok()?).ok()
 }
 
 /// The very component that a record names, without the payload that it may have had: to plan needs none. `hint` is
@@ -142,7 +142,7 @@ pub(crate) fn load(globals: &Globals, name: &str, verification: Verification) ->
     }
     match resolve(globals, name, verification) {
         Ok(image) => from_image(globals, image),
-        Err(ReferenceError::Store(StoreError::NoSuchName(_))) => {
+        Err(ReferenceError::Store(StoreError::NoSuchName { .. })) => {
             let known: Vec<&str> = BUILT_IN.iter().map(|flavor| flavor.name).collect();
             Err(Failure::said(format!("there is no flavor {name:?}")).hint(format!(
                 "flavors are {}, plugins in files NAME.wasm and NAME.so, and images: a file, or a name or an ID in the store",
@@ -164,7 +164,7 @@ fn from_file(globals: &Globals, path: &Path) -> Result<Plugin, Failure> {
 /// A plugin in an image of the store, compiled here. Its name is the image's.
 fn from_image(globals: &Globals, image: Image) -> Result<Found, Failure> {
     image.mark_used();
-    let image = PluginImage::new(image);
+    let image = PluginImage::new(image)?;
     let name = image.name().as_str();
     refuse_name_of_ours(name, &format!("image {}", image.id()), "policy knows a plugin by the name of its image")?;
     let plugin = compiled(globals, name, image.component()?)?;

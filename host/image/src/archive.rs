@@ -23,6 +23,8 @@ mod write;
 pub(crate) use self::pax::is_kept;
 pub use self::write::write_aci;
 
+pub(crate) use pax::is_kept as is_attribute_kept;
+
 /// Why an archive is refused or cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

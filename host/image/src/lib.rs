@@ -1,7 +1,7 @@
 //! Images: reading, verifying, unpacking and keeping them.
 //!
-//! So far an image is an ACI in a file and has no dependencies. This crate decides what may enter the
-//! store and in what shape; it neither mounts nor runs what it keeps, and prints nothing.
+//! So far an image is an ACI in a file. This crate decides what may enter the store and in what shape; it
+//! neither mounts nor runs what it keeps, and prints nothing.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "what is expected here cannot fail, as each message says")]
@@ -21,5 +21,9 @@ pub use archive::{ArchiveError, EntryName, write_aci};
 pub use peek::{Peek, PeekError, peek};
 pub use policy::{Devices, Limits, Policy};
 pub use reference::{Reference, ReferenceError};
-pub use store::{Image, ImportError, Info, Origin, Store, StoreError};
+pub use store::{
+    ArchiveDamage, DependencyError, Image, ImportError, InUse, Info, OlderStore, Origin, OutputError, Overwrite, Parts,
+    Removal, RemoveError, Removed, RenderError, Rendering, Store, StoreError, TreeId, TreeState, VerifiedTree,
+    VerifyError, one_tree,
+};
 pub use verification::{SignatureRequired, Verification, Verified};

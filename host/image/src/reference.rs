@@ -232,7 +232,7 @@ fn for_this_host(labels: &Labels) -> Labels {
 }
 
 /// The architecture of this program as images name it.
-fn host_arch() -> &'static str {
+pub(crate) fn host_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "x86" => "i386",

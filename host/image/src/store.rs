@@ -6,13 +6,21 @@
 //!                    archive    the image file as it came, compressed as it was
 //!                    rootfs/    its files; lower layer of its pods' roots, so never written to
 //!                    used       an empty file: its time is when the image was last used
+//!                    imported   an empty file: its time is when the image was last imported
+//!                    latest     an empty file, there where it was fetched without a version
+//! DATA/cas/rendered/ID/info     of which images a tree is made (JSON)
+//!                     rootfs/   the tree; its files are those of the images, by further links
 //! DATA/cas/tmp/                 images on their way in and out, each locked by its process
 //! DATA/cas/seen/                which files were imported already; hints that may be lost
 //! ```
 //!
 //! An image is published by one rename, after it was made durable, and is never changed from then
-//! on. There is no index and no lock of the store as a whole. Directories are only root's: the files
-//! in them have the owners and set-user-ID bits that the images give them.
+//! on, but that a tree which is damaged is made anew. There is no index and no lock of the store as a
+//! whole. Directories are only root's: the files in them have the owners and set-user-ID bits that the
+//! images give them.
+//!
+//! Who starts a pod locks each image, shared, until the pod's directory says that the pod needs it. Who
+//! removes one locks it alone, looks then which pods there are, and leaves it where one needs it.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,15 +31,30 @@ use rkt_appc::{AcIdentifier, ImageId, ImageKey, ImageManifest, Labels, ManifestE
 use rkt_sys::lock::Lock;
 use serde::{Deserialize, Serialize};
 
-use crate::Verified;
+use crate::{Verification, Verified};
 
+mod compare;
+mod dependencies;
 mod import;
 mod lookup;
+mod merge;
+mod older;
+mod output;
+mod remove;
+mod rendering;
 mod seen;
 pub(crate) mod source;
 mod staging;
+mod verify;
+mod whitelist;
 
+pub use dependencies::DependencyError;
 pub use import::ImportError;
+pub use older::OlderStore;
+pub use output::{OutputError, Overwrite, Parts};
+pub use remove::{InUse, Removal, RemoveError, Removed};
+pub use rendering::{RenderError, Rendering, TreeId, one_tree};
+pub use verify::{ArchiveDamage, TreeState, VerifiedTree, VerifyError};
 
 /// The images of a data directory.
 #[derive(Debug, Clone)]
@@ -54,6 +77,10 @@ impl Store {
         self.cas.join("tmp")
     }
 
+    fn rendered(&self) -> PathBuf {
+        self.cas.join("rendered")
+    }
+
     fn seen(&self) -> PathBuf {
         self.cas.join("seen")
     }
@@ -66,6 +93,9 @@ pub struct Image {
     pub manifest: ImageManifest,
     /// What the store knows of it besides.
     pub info: Info,
+    /// When it was imported last, in nanoseconds since 1970.
+    pub imported: u64,
+    store: Store,
     directory: PathBuf,
 }
 
@@ -78,10 +108,13 @@ pub struct Info {
     pub name: AcIdentifier,
     /// Its labels, as in the manifest.
     pub labels: Labels,
-    /// When it was imported, in nanoseconds since 1970.
+    /// When it was first imported, in nanoseconds since 1970.
     pub imported: u64,
     /// Bytes of the archive, as it came.
     pub archive_bytes: u64,
+    /// The CRC-32 of those bytes: it tells damage, which compression may hide from the ID.
+    #[serde(default)]
+    pub archive_crc: Option<u32>,
     /// Bytes of its files.
     pub rootfs_bytes: u64,
     /// Where it came from.
@@ -115,19 +148,44 @@ impl Image {
         self.directory.join("archive")
     }
 
+    /// What it is run from; see [`Store::render`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn render(&self, verification: Verification) -> Result<Rendering, RenderError> {
+        self.store.render(self, verification)
+    }
+
     /// When it was last used, or imported where that is not known.
     pub fn last_used(&self) -> SystemTime {
         let used = fs::metadata(self.directory.join("used")).and_then(|used| used.modified());
-        used.unwrap_or_else(|_| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.info.imported))
+        used.unwrap_or_else(|_| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.imported))
     }
 
     /// Notes that it is used now. Whether that works changes nothing but which images go first when
     /// there is no room.
     pub fn mark_used(&self) {
-        let path = self.directory.join("used");
-        let used = File::options().write(true).open(path);
-        if let Err(error) = used.and_then(|used| used.set_modified(SystemTime::now())) {
-            tracing::debug!(key = self.key().as_str(), %error, "cannot note that the image is used");
+        self.touch("used");
+    }
+
+    /// Notes that it is imported now, again: of several that fit, the one imported last is meant.
+    fn mark_imported(&self) {
+        self.touch("imported");
+    }
+
+    /// Notes that it was fetched without a version: who asks for none gets it from now on.
+    pub fn mark_latest(&self) {
+        self.touch("latest");
+    }
+
+    fn is_latest(&self) -> bool {
+        self.directory.join("latest").exists()
+    }
+
+    fn touch(&self, name: &str) {
+        let file = File::options().write(true).create(true).truncate(false).open(self.directory.join(name));
+        if let Err(error) = file.and_then(|file| file.set_modified(SystemTime::now())) {
+            tracing::debug!(key = self.key().as_str(), name, %error, "cannot note something about the image");
         }
     }
 
@@ -137,11 +195,21 @@ impl Image {
     /// # Errors
     /// Where it has been removed meanwhile.
     pub fn hold(&self) -> Result<Lock, StoreError> {
-        let failed = |cause| StoreError::io("hold image", &self.directory, cause);
-        let directory = File::open(&self.directory).map_err(failed)?;
-        let held = lookup::lock_shared(directory, &self.directory).map_err(failed)?;
-        held.ok_or_else(|| StoreError::NoSuchId(self.key().to_string()))
+        let held = hold(&self.directory).map_err(|cause| StoreError::io("hold image", &self.directory, cause))?;
+        held.ok_or_else(|| StoreError::Removed(self.key()))
     }
+}
+
+/// A directory of the store, locked beside others; none where it is gone. Whoever looks whether it is
+/// needed, or removes it, is waited for.
+fn hold(path: &Path) -> io::Result<Option<Lock>> {
+    let directory = match lookup::open_directory(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        directory => directory?,
+    };
+    let opened = directory.metadata()?;
+    let lock = Lock::shared(directory.into())?;
+    Ok(lookup::is_at(path, &opened).then_some(lock))
 }
 
 /// Why the store cannot give or change what was asked for.
@@ -158,14 +226,26 @@ pub enum StoreError {
     #[error("no image IDs found for {0:?}")]
     NoSuchId(String),
     /// Several images' IDs begin so.
-    #[error("ambiguous image ID: {0:?}")]
-    Ambiguous(String),
+    #[error("ambiguous image ID: {prefix:?} is the beginning of {}", listed(candidates))]
+    Ambiguous {
+        /// As it was given.
+        prefix: String,
+        /// Those that begin so, in order.
+        candidates: Vec<ImageKey>,
+    },
     /// No image has this name and labels.
-    #[error("no image named {0:?} with the labels asked for in the store")]
-    NoSuchName(String),
-    /// A pod uses the image.
-    #[error("image {0} is used by a pod")]
-    InUse(ImageKey),
+    #[error("no image named {name:?}{} in the store{}", with_labels(labels), instead(others))]
+    NoSuchName {
+        /// The name.
+        name: String,
+        /// The labels that it should have.
+        labels: Labels,
+        /// Those of images of this name, which do not fit.
+        others: Vec<Labels>,
+    },
+    /// It was there a moment ago.
+    #[error("image {0} has just been removed from the store")]
+    Removed(ImageKey),
     /// An image in the store is not as it was written.
     #[error("image {directory:?} in the store is damaged")]
     Damaged {
@@ -198,6 +278,31 @@ pub enum Damage {
     /// What the store wrote of it.
     #[error("what the store wrote of it cannot be read")]
     Info(#[source] serde_json::Error),
+}
+
+/// Some names, not too many of them.
+fn listed(names: &[impl std::fmt::Display]) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<String> = names.iter().take(MOST).map(ToString::to_string).collect();
+    match names.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{} and {more} more", shown.join(", ")),
+        _ => shown.join(", "),
+    }
+}
+
+fn with_labels(labels: &Labels) -> String {
+    if labels.is_empty() { String::new() } else { format!(" with {labels}") }
+}
+
+fn instead(others: &[Labels]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let others: Vec<String> = others
+        .iter()
+        .map(|labels| if labels.is_empty() { "no label".to_owned() } else { labels.to_string() })
+        .collect();
+    format!("; there is one with {}", others.join(", one with "))
 }
 
 impl StoreError {

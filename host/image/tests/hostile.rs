@@ -339,7 +339,7 @@ fn i8_each_limit_ends_the_import() {
     };
     let policy = Policy { limits, devices: Devices::Refuse };
     fixture.import_with(&Tar::aci().file("rootfs/a", b"x").end(), &policy).unwrap();
-    fixture.store().remove(&fixture.store().list().unwrap()[0]).unwrap();
+    fixture.remove_all();
 
     let many = (0..20).fold(Tar::aci(), |archive, index| archive.dir(&format!("rootfs/{index}")));
     let attribute: &[(&str, &[u8])] = &[("SCHILY.xattr.user.a", &[b'x'; 101])];

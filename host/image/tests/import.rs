@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rkt_appc::Labels;
-use rkt_image::{Policy, Reference, ReferenceError, Store, StoreError, Verification, peek};
+use rkt_image::{Policy, Reference, ReferenceError, RemoveError, Store, StoreError, Verification, peek};
 use support::{Block, Fixture, MANIFEST, Tar, chain};
 
 /// The SHA-512 of the archive that `plain` makes, by `sha512sum`.
@@ -205,7 +205,7 @@ fn a_file_that_was_imported_is_known_again_until_it_changes() {
     fs::write(&path, plain()).unwrap();
     assert!(import(), "the file changed");
     while import() {}
-    fixture.store().remove(&fixture.store().list().unwrap()[0]).unwrap();
+    fixture.remove_all();
     assert!(import(), "the image is gone");
 }
 
@@ -254,8 +254,8 @@ fn a_name_gives_the_image_imported_last_that_has_the_labels() {
     let version = |version: &str| labels(&format!(r#"[{{"name":"version","value":"{version}"}}]"#));
     assert_eq!(store.find("example.com/a", &Labels::default()).unwrap().info.id, two);
     assert_eq!(store.find("example.com/a", &version("1")).unwrap().info.id, one);
-    assert!(matches!(store.find("example.com/a", &version("3")), Err(StoreError::NoSuchName(_))));
-    assert!(matches!(store.find("example.com", &Labels::default()), Err(StoreError::NoSuchName(_))));
+    assert!(matches!(store.find("example.com/a", &version("3")), Err(StoreError::NoSuchName { .. })));
+    assert!(matches!(store.find("example.com", &Labels::default()), Err(StoreError::NoSuchName { .. })));
     assert_eq!(store.list().unwrap().len(), 2);
 }
 
@@ -289,10 +289,11 @@ fn an_image_in_use_is_not_removed() {
     let image = fixture.accept(&plain());
     let store = fixture.store();
     let held = image.hold().unwrap();
-    assert!(matches!(store.remove(&image), Err(StoreError::InUse(_))));
+    let key = image.key();
+    assert!(matches!(fixture.remove(&key), Err(RemoveError::Busy { .. })));
     assert!(image.rootfs().join("bin/a").exists());
     drop(held);
-    store.remove(&image).unwrap();
+    fixture.remove(&key).unwrap();
     assert_eq!(fixture.left(), Vec::<PathBuf>::new());
     assert!(image.hold().is_err());
     assert!(store.get(image.key().as_str()).is_err());

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
 
 use rkt_appc::{AcName, PodManifest, Volume};
 use rkt_executor::Places;
@@ -25,6 +24,7 @@ use crate::control::RunningError;
 use crate::files;
 use crate::home::Home;
 use crate::new::EMPTY;
+use crate::plugin_image::Payload;
 use crate::pod::{Pod, PodError};
 use crate::record::Record;
 use crate::request::AppRequest;
@@ -108,13 +108,13 @@ impl Edit<'_> {
         }
     }
 
-    /// Changes the pod, and returns when that is done. `payload` is where the files are that its plugin brings along;
+    /// Changes the pod, and returns when that is done. `payload` are the files that its plugin brings along;
     /// they are wanted where an app comes.
     ///
     /// # Errors
     /// The plan differs in what cannot change, something is not there, or the monitor refused: then the pod is as
     /// it was. Or the pod has ended.
-    pub fn enact(self, pod: ResolvedPod, verdict: Verdict, payload: Option<PathBuf>) -> Result<(), ChangeError> {
+    pub fn enact(self, pod: ResolvedPod, verdict: Verdict, payload: Option<&Payload>) -> Result<(), ChangeError> {
         let uuid = self.pod.uuid();
         let before = self.record.plan().map_err(|cause| ChangeError::Recorded { uuid, cause })?;
         let Verdict { proposal, plan } = verdict;
@@ -123,6 +123,7 @@ impl Edit<'_> {
         let places = self.prepare(&change, &pod);
         let record = Record { pod: pod.view, proposal, answers: plan.answers };
         let asked = places.and_then(|places| {
+            let payload = payload.map(|payload| payload.root().to_owned());
             let places = Places { payload, ..places };
             self.stage(&pod.manifest, &record).map_err(|cause| ChangeError::Directory { uuid, cause })?;
             let json = record.into_launch(places, pod.commands, Trial::default());

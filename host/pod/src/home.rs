@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use crate::files;
+use crate::images;
 use crate::pod::image_manifest_path;
 use crate::resolve::{ResolvedImage, Seed};
 
@@ -41,6 +42,12 @@ impl Home<'_> {
         files::make_directory(self.directory, &format!("{MANIFESTS}/{app}"), 0o750)?;
         let json = image.manifest.to_json();
         files::write(self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
+        if let Some(rendering) = &image.rendering {
+            // From now on nobody removes them.
+            let list = rendering.needs().join("\n");
+            files::write(self.directory, &images::list_path(app), 0o640, list.as_bytes())?;
+            rendering.mark_used();
+        }
         let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
         let (upper, work) = (upper(app), format!("{LAYERS}/{app}.work"));
         for directory in [&upper, &work] {

@@ -14,14 +14,16 @@ use rkt_appc::{AcName, PodManifest};
 use rkt_executor::artifacts::{self, Workshop};
 use rkt_executor::trial::Trial;
 use rkt_executor::{Command, Places, Root};
+use rkt_image::RenderError;
 use rkt_monitor::start::{Start, StartError};
-use rkt_plan::App;
+use rkt_plan::{App, Artifact};
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
 use rustix::fs::Mode;
 
 use crate::files;
 use crate::home::{Home, LAYERS, MANIFESTS};
+use crate::plugin_image::Payload;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::Record;
 use crate::resolve::{ResolvedImage, ResolvedPod};
@@ -74,6 +76,8 @@ pub struct Written {
     pub places: Places,
     /// Listens; nobody is answered before the pod runs.
     control: UnixListener,
+    /// Keeps the image of the flavor in the store.
+    _payload: Option<Payload>,
 }
 
 impl NewPod {
@@ -111,11 +115,11 @@ impl NewPod {
     }
 
     /// Makes what its apps have in its directory and the directories that its volumes need, and listens for
-    /// its clients. `payload` is the root of the image that its flavor came in.
+    /// its clients. `payload` is the image that its flavor came in; it is kept until the pod's record names it.
     ///
     /// # Errors
     /// Where a volume's source does not exist, or something cannot be made.
-    pub fn make_places(&self, pod: &ResolvedPod, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
+    pub fn make_places(&self, pod: &ResolvedPod, payload: Option<Payload>) -> Result<Written, NewPodError> {
         // First of all, so that nothing is made of a pod that cannot be run.
         let volumes = self.find_volumes(&pod.manifest, &pod.view.apps)?;
         let roots = self.fill(pod)?;
@@ -153,15 +157,17 @@ impl NewPod {
         &self,
         roots: BTreeMap<String, Root>,
         volumes: BTreeMap<String, PathBuf>,
-        payload: Option<PathBuf>,
+        payload: Option<Payload>,
     ) -> Result<Written, NewPodError> {
         let control = socket::listen(self.directory.as_fd(), OsStr::new(CONTROL))
             .map_err(|cause| NewPodError::Socket { uuid: self.uuid, cause })?;
-        let places = Places { roots, volumes, empty: self.home().join(EMPTY), payload, artifacts: Vec::new() };
-        Ok(Written { places, control })
+        let files = payload.as_ref().map(|payload| payload.root().to_owned());
+        let empty = self.home().join(EMPTY);
+        let places = Places { roots, volumes, empty, payload: files, artifacts: Vec::new() };
+        Ok(Written { places, control, _payload: payload })
     }
 
-    /// Makes or finds what the plan's programs need, and notes in `places` where it is. `kernel` is what the
+    /// Makes or finds what the programs of a pod's plan need, and notes in `places` where it is. `kernel` is what the
     /// operator names for guests; none: the host's own.
     ///
     /// # Errors
@@ -174,8 +180,16 @@ impl NewPod {
         kernel: Option<&Path>,
     ) -> Result<(), NewPodError> {
         sources::check_reach(&verdict.plan, &places.volumes).map_err(NewPodError::Volume)?;
-        let pod = self.pods.path(self.uuid, self.stage);
-        let workshop = Workshop { init: &monitor.program, kernel, pod: &pod, home: &self.home() };
+        // A file system in a file is made of one tree.
+        for artifact in verdict.plan.artifacts() {
+            if let Artifact::RootImage(app) = artifact
+                && let Some(root) = places.roots.get_mut(&app)
+            {
+                root.lower = vec![rkt_image::one_tree(&root.lower).map_err(NewPodError::Render)?];
+            }
+        }
+        let directory = self.pods.path(self.uuid, self.stage);
+        let workshop = Workshop { init: &monitor.program, kernel, pod: &directory, home: &self.home() };
         let made = artifacts::make(&verdict.plan, places, &workshop);
         places.artifacts = made.map_err(|cause| NewPodError::Artifact { uuid: self.uuid, cause })?;
         Ok(())
@@ -301,6 +315,9 @@ pub enum NewPodError {
     /// A volume.
     #[error(transparent)]
     Volume(NoVolume),
+    /// The one tree of an image that a file system in a file is made of.
+    #[error(transparent)]
+    Render(RenderError),
     /// What its plan's programs need.
     #[error("cannot make what pod \"{uuid}\" is run with")]
     Artifact {

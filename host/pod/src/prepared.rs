@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 
 use rkt_appc::{ManifestError, PodManifest};
 use rkt_executor::{Command, Root};
@@ -18,6 +17,7 @@ use crate::files;
 use crate::hold::{Held, hold};
 use crate::home::{LAYERS, MANIFESTS, VOLUMES};
 use crate::new::{NewPod, NewPodError, Written};
+use crate::plugin_image::Payload;
 use crate::pods::{Pods, PodsError, open_directory};
 use crate::record::PluginIdentity;
 use crate::resolve::ResolvedPod;
@@ -129,12 +129,12 @@ impl PreparedPod {
         self.kept.view.hostname = Some(hostname);
     }
 
-    /// Where what its apps have is, and its volumes; and listens for its clients. `payload` is the root of the image
-    /// that its flavor came in.
+    /// Where what its apps have is, and its volumes; and listens for its clients. `payload` is the image that its flavor
+    /// came in.
     ///
     /// # Errors
     /// Where a volume's source does not exist any more, or the socket cannot be made.
-    pub fn find_places(&self, payload: Option<PathBuf>) -> Result<Written, NewPodError> {
+    pub fn find_places(&self, payload: Option<Payload>) -> Result<Written, NewPodError> {
         let volumes = self.new.find_volumes(&self.manifest, &self.kept.view.apps)?;
         self.new.listen(self.kept.roots.clone(), volumes, payload)
     }

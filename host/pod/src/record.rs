@@ -103,6 +103,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// The image that the plugin came in.
+    pub(crate) fn image(&self) -> Option<&ImageId> {
+        self.plugin.image.as_ref()
+    }
+
     /// `sha256:HEX`.
     pub(crate) fn component(self) -> String {
         self.plugin.digest

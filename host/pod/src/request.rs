@@ -8,7 +8,7 @@ use rkt_appc::{
     AcName, Annotations, ImageId, ImageManifest, Isolator, Mount, Owner, PodManifest, RuntimeApp, UnixId, Variable,
     Volume,
 };
-use rkt_image::{Image, Peek};
+use rkt_image::{Image, Peek, RenderError, Rendering, Verification};
 use rkt_plan::CleanPath;
 use rkt_sys::root::Root;
 use rustix::fs::{FileType, Stat};
@@ -81,29 +81,48 @@ pub struct AppImage {
     pub manifest: ImageManifest,
     /// Where its users are looked up.
     pub files: ImageFiles,
-    /// Its rendered trees in the store, topmost first; none of an archive that was only looked into.
+    /// Its trees, topmost first; none of an archive that was only looked into.
     pub trees: Vec<PathBuf>,
+    /// What keeps them in the store as long as this lives; none where they are not of a store.
+    pub rendering: Option<Rendering>,
+}
+
+/// Why an image of the store cannot be that of an app.
+#[derive(Debug, thiserror::Error)]
+pub enum AppImageError {
+    /// What it depends on, or the one tree that is made of all.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// Its files cannot be looked at.
+    #[error("cannot look into image {id}")]
+    Files {
+        /// Which.
+        id: ImageId,
+        /// Why.
+        #[source]
+        cause: rkt_executor::Failure,
+    },
 }
 
 impl AppImage {
-    /// An image in the store.
+    /// An image in the store, with what it depends on.
     ///
     /// # Errors
-    /// Where its files are gone.
-    pub fn stored(image: &Image) -> rkt_sys::Result<Self> {
-        let tree = image.rootfs();
-        Ok(Self {
-            id: image.info.id.clone(),
-            manifest: image.manifest.clone(),
-            files: ImageFiles::Tree(Root::open(&tree)?),
-            trees: vec![tree],
-        })
+    /// Where a dependency is missing or may not be used, or the files are gone.
+    pub fn stored(image: &Image, verification: Verification) -> Result<Self, AppImageError> {
+        let rendering = image.render(verification)?;
+        let id = image.info.id.clone();
+        let seen = rkt_executor::look_at(rendering.trees());
+        let root = seen.map_err(|cause| AppImageError::Files { id: id.clone(), cause })?;
+        let trees = rendering.trees().to_vec();
+        let (manifest, files) = (image.manifest.clone(), ImageFiles::Tree(root));
+        Ok(Self { id, manifest, files, trees, rendering: Some(rendering) })
     }
 
     /// An archive that was looked into: enough to plan a pod, not to run it.
     pub fn peeked(peek: Peek) -> Self {
         let Peek { id, manifest, passwd, group } = peek;
-        Self { id, manifest, files: ImageFiles::Archive { passwd, group }, trees: Vec::new() }
+        Self { id, manifest, files: ImageFiles::Archive { passwd, group }, trees: Vec::new(), rendering: None }
     }
 
     /// A directory of it, where it has one there; nothing is known of one in an archive.

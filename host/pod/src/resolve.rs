@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rkt_appc::{AcIdentifier, AcName, AcVersion, ImageManifest, PodManifest, RuntimeApp, Volume};
 use rkt_executor::Command;
+use rkt_image::Rendering;
 use rkt_plan::{Asked, CleanPath, Origin};
 
 use self::app::ResolvedApp;
@@ -53,6 +54,8 @@ pub(crate) struct ResolvedImage {
     pub(crate) manifest: ImageManifest,
     /// Topmost first.
     pub(crate) trees: Vec<PathBuf>,
+    /// What keeps them in the store until the pod's directory says that it needs them.
+    pub(crate) rendering: Option<Rendering>,
 }
 
 /// A directory of an image whose content a new volume begins with.
@@ -181,6 +184,7 @@ mod tests {
             manifest: ImageManifest::from_json(json.as_bytes()).unwrap(),
             files: ImageFiles::Archive { passwd: None, group: None },
             trees: vec!["/tree".into()],
+            rendering: None,
         }
     }
 

@@ -102,6 +102,7 @@ fn image(tree: &Path) -> AppImage {
         manifest: ImageManifest::from_json(json.as_bytes()).unwrap(),
         files: ImageFiles::Archive { passwd: None, group: None },
         trees: vec![tree.to_owned()],
+        rendering: None,
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn app_add(context: &Context, add: &AppAdd, images: Vec<ImageArgument
     let uuid = add.uuid.as_deref().ok_or_else(|| Failure::said("must provide the pod UUID"))?;
     let [words] = <[ImageArguments; 1]>::try_from(images).map_err(|_| Failure::said("must give only one app"))?;
     let pod = context.pods().find(uuid)?;
-    let image = AppImage::stored(&run::resolve(context, &words.image)?)?;
+    let image = AppImage::stored(&run::resolve(context, &words.image)?, context.verification())?;
     let (volumes, mounts): (Vec<Volume>, Vec<Mount>) = add.mnt_volume.iter().cloned().unzip();
     let mounts = mounts.into_iter().chain(everywhere);
     let insecure = &context.globals.insecure_options;
@@ -36,7 +36,7 @@ pub(super) fn app_add(context: &Context, add: &AppAdd, images: Vec<ImageArgument
     let verdict = flavor.ask(&wanted.view)?.verdict_again(edit.record(), &wanted.view, waivers)?;
     let known: Vec<String> = edit.record().answers.iter().map(|answered| answered.request.clone()).collect();
     run::warn_of_waivers(context, &verdict, &known);
-    edit.enact(wanted, verdict, payload)?;
+    edit.enact(wanted, verdict, payload.as_ref())?;
     tell(context, &pod.uuid().to_string(), name.as_ref(), add.output.format)
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rkt_appc::RuntimeApp;
+use rkt_image::Verification;
 use rkt_pod::{AppImage, Pod};
 
 use super::{Context, Outcome, as_root, enter, run};
@@ -29,7 +30,9 @@ pub(super) fn export(context: &Context, export: &Export) -> Outcome {
     let image = run::resolve(context, app.image.id.as_str()).map_err(|failure| {
         failure.hint("an app is exported with the image that it was run from: fetch that again".to_owned())
     })?;
-    let root = pod.root_of(&app.name, &AppImage::stored(&image)?.trees)?;
+    // The pod was allowed to run with what it depends on.
+    let image = AppImage::stored(&image, Verification::Waived)?;
+    let root = pod.root_of(&app.name, &image.trees)?;
     let existing = if export.overwrite { Existing::Replaced } else { Existing::Kept };
     let mut new = NewFile::create(file, existing).map_err(|error| not_written(file, &error))?;
     let left_out = write(&mut new, &pod, app, root.as_fd()).map_err(|error| not_written(file, &error))?;

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use rkt_image::{Policy, Reference};
-
-use super::{Context, Outcome};
+use super::{Context, Outcome, run};
 use crate::arguments::Fetch;
 use crate::invocation::ImageArguments;
 use crate::report::{Failure, print};
@@ -16,12 +14,17 @@ pub(super) fn fetch(context: &Context, fetch: &Fetch, images: &[ImageArguments])
     if images.is_empty() {
         return Err(Failure::said("must provide at least one image"));
     }
+    let mut fetched = Vec::new();
     for image in images {
-        let reference = Reference::parse(&image.image)?;
-        let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
+        let image = run::resolve(context, &image.image)?;
         let key = image.key();
         let key = key.as_str();
         print(&format!("{}\n", if fetch.full { key } else { &key[..SHORT] }))?;
+        fetched.push(image);
+    }
+    // One may be what another depends on.
+    for image in fetched {
+        image.render(context.verification())?;
     }
     Ok(ExitCode::SUCCESS)
 }

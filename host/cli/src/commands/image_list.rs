@@ -26,7 +26,16 @@ struct Line {
 }
 
 pub(super) fn image_list(context: &Context, list: &ImageList) -> Outcome {
-    let mut lines: Vec<Line> = context.store().list()?.iter().map(Line::of).collect();
+    let mut lines: Vec<Line> = Vec::new();
+    for image in context.store().list()? {
+        match image {
+            Ok(image) => lines.push(Line::of(&image)),
+            Err(error) => context.report.error(&error),
+        }
+    }
+    if let Some(older) = context.store().older() {
+        context.report.line(&super::older_store(&older));
+    }
     match list.sort {
         ImageField::Id => lines.sort_by(|one, other| one.id.cmp(&other.id)),
         ImageField::Name => lines.sort_by(|one, other| one.name.cmp(&other.name)),
@@ -54,7 +63,7 @@ impl Line {
         Self {
             id: image.key().to_string(),
             name,
-            import_time: info.imported,
+            import_time: image.imported,
             last_used_time: time::nanoseconds(image.last_used()),
             size: info.archive_bytes + info.rootfs_bytes,
         }

@@ -48,11 +48,18 @@ pub(super) fn plan(context: &Context, plan: &Plan, images: Vec<ImageArguments>, 
 fn look_at(context: &Context, image: &str) -> Result<AppImage, Failure> {
     match Reference::parse(image)? {
         Reference::File(file) => {
-            Ok(AppImage::peeked(rkt_image::peek(&file, context.verification(), &Policy::default())?))
+            let peek = rkt_image::peek(&file, context.verification(), &Policy::default())?;
+            // Users may be in what it depends on, which is seen where the image is in the store already.
+            if !peek.manifest.dependencies.is_empty()
+                && let Ok(image) = context.store().get_exact(&peek.id)
+            {
+                return Ok(AppImage::stored(&image, context.verification())?);
+            }
+            Ok(AppImage::peeked(peek))
         }
         reference => {
             let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
-            Ok(AppImage::stored(&image)?)
+            Ok(AppImage::stored(&image, context.verification())?)
         }
     }
 }

@@ -94,12 +94,13 @@ pub(super) fn start(context: &Context, flags: &StartFlags, planned: Planned, mon
 
 /// An image in the store, which it is taken into where it is not there.
 pub(super) fn stored(context: &Context, image: &str) -> Result<AppImage, Failure> {
-    Ok(AppImage::stored(&resolve(context, image)?)?)
+    Ok(AppImage::stored(&resolve(context, image)?, context.verification())?)
 }
 
 pub(super) fn resolve(context: &Context, image: &str) -> Result<Image, Failure> {
     let reference = Reference::parse(image)?;
-    let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {})?;
+    let image = context.store().resolve(&reference, context.verification(), &Policy::default(), &mut |_| {});
+    let image = image.map_err(|error| context.not_found(error))?;
     image.mark_used();
     Ok(image)
 }

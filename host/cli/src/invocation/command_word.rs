@@ -45,7 +45,7 @@ pub(super) fn resolve(definition: &Definition, found: &Found<'_>) -> Result<(Vec
     let flags = found.before.iter().cloned();
     let name = subcommand(definition, found.command, "rkt", later::is_command)?;
     let (parent, comes_later): (_, fn(&str) -> bool) = match name {
-        "image" => ("rkt image", later::is_image_command),
+        "image" => ("rkt image", |_| false),
         "app" => ("rkt app", later::is_app_command),
         _ => return Ok((vec![name], flags.chain(found.after.iter().cloned()).collect())),
     };
@@ -85,7 +85,7 @@ fn subcommand(
 }
 
 /// The names of all commands and sub-commands.
-pub(super) const NAMES: [&str; 23] = [
+pub(super) const NAMES: [&str; 26] = [
     "run",
     "prepare",
     "run-prepared",
@@ -103,6 +103,9 @@ pub(super) const NAMES: [&str; 23] = [
     "app",
     "add",
     "image",
+    "extract",
+    "render",
+    "verify",
     "config",
     "completion",
     "manual",

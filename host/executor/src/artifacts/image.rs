@@ -42,7 +42,7 @@ const LONGEST: u64 = 3600;
 /// goes with that.
 pub(super) fn of(layers: &[PathBuf]) -> Result<PathBuf, Failure> {
     let [tree] = layers else {
-        return Err(Failure::new("its image has several layers, of which none is made yet"));
+        return Err(Failure::new("its image has several layers, and is made of one tree"));
     };
     let directory = tree.parent().ok_or_else(|| Failure::new("its tree is in no directory"))?;
     let made = directory.join("root.erofs");
@@ -50,9 +50,9 @@ pub(super) fn of(layers: &[PathBuf]) -> Result<PathBuf, Failure> {
         return Ok(made);
     }
     let failed = || format!("write {}", made.display());
-    let home = File::open(directory).map_err(Failure::of(failed))?;
-    // Whoever comes second waits, and finds it made.
-    let _lock = Lock::exclusive(home.into()).map_err(Failure::of(failed))?;
+    // Whoever comes second waits, and finds it made. The directory itself is locked by who uses the image.
+    let opened = File::open(tree).map_err(Failure::of(failed))?;
+    let _lock = Lock::exclusive(opened.into()).map_err(Failure::of(failed))?;
     if made.is_file() {
         return Ok(made);
     }

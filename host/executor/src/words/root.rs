@@ -1,7 +1,7 @@
 //! `root`: an app's image as its root file system.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rkt_plan::Access;
 use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Overlay, Upper};
@@ -37,6 +37,22 @@ fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
     };
     // Device nodes are the plan's to give, not the image's.
     overlay.mount(Attributes::MOUNT_ATTR_NODEV).map_err(Failure::of(|| "mount the layers"))
+}
+
+/// The trees of an image, topmost first, as one that is only read, attached nowhere.
+///
+/// # Errors
+/// Where they cannot be stacked.
+pub fn look_at(trees: &[PathBuf]) -> Result<Root, Failure> {
+    let open = |path: &PathBuf| Root::open(path).map_err(Failure::of(|| "open a layer"));
+    let mut layers = trees.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    if layers.len() == 1 {
+        return Ok(layers.remove(0));
+    }
+    let lower: Vec<_> = layers.iter().map(Root::as_fd).collect();
+    let overlay = Overlay { name: "rkt", lower: &lower, upper: None, flags: &[] };
+    let only_read = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOSUID;
+    overlay.mount(only_read).and_then(Root::from_fd).map_err(Failure::of(|| "look at the layers"))
 }
 
 /// A root with nothing in it but what is planned, attached nowhere.

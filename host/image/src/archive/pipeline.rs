@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+use flate2::Crc;
 use rkt_appc::ImageId;
 use sha2::{Digest as _, Sha512};
 
@@ -33,17 +34,35 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Where a copy of the archive goes, as it came.
+/// A copy of the archive, as it came.
 pub(crate) struct Copy<'a> {
-    pub(crate) file: File,
-    pub(crate) path: &'a Path,
+    file: File,
+    path: &'a Path,
+    crc: Crc,
+}
+
+impl<'a> Copy<'a> {
+    /// One that goes to a file, whose path is for messages.
+    pub(crate) fn new(file: File, path: &'a Path) -> Self {
+        Self { file, path, crc: Crc::new() }
+    }
+
+    /// The CRC-32 of what was copied.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc.sum()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.crc.update(bytes);
+        self.file.write_all(bytes).map_err(|cause| ArchiveError::Copy { path: self.path.to_owned(), cause })
+    }
 }
 
 /// Reads the archive `source`, gives its uncompressed bytes to `take_apart`, which must read them to
 /// the end, and returns what that returns, with the ID of the image.
 pub(crate) fn run<T>(
     source: &File,
-    copy: Option<Copy<'_>>,
+    copy: Option<&mut Copy<'_>>,
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
     take_apart: impl FnOnce(&mut Chunks<'_>) -> Result<T, ArchiveError>,
@@ -85,7 +104,7 @@ impl Drop for Chunk {
 
 fn read(
     source: &File,
-    copy: Option<Copy<'_>>,
+    copy: Option<&mut Copy<'_>>,
     limits: &Limits,
     to_hash: &SyncSender<Arc<Chunk>>,
     to_caller: &SyncSender<Result<Arc<Chunk>, ArchiveError>>,
@@ -148,21 +167,18 @@ fn hash(chunks: &Receiver<Arc<Chunk>>) -> ImageId {
 }
 
 /// Reads a file, copies what it reads and counts it.
-struct Tee<'a> {
+struct Tee<'a, 'c> {
     source: &'a File,
-    copy: Option<Copy<'a>>,
+    copy: Option<&'a mut Copy<'c>>,
     read: &'a Cell<u64>,
 }
 
-impl Read for Tee<'_> {
+impl Read for Tee<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
         self.read.set(self.read.get() + length as u64);
         if let Some(copy) = &mut self.copy {
-            copy.file.write_all(&buffer[..length]).map_err(|cause| {
-                let path = copy.path.to_owned();
-                io::Error::other(ArchiveError::Copy { path, cause })
-            })?;
+            copy.write(&buffer[..length]).map_err(io::Error::other)?;
         }
         Ok(length)
     }

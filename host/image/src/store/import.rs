@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rkt_appc::ImageId;
 
 use super::source::Source;
-use super::staging::Staging;
+use super::staging::{IMPORT, Staging};
 use super::{Image, Info, Origin, Store, StoreError};
 use crate::archive::aci::{self, Manifest};
 use crate::archive::pipeline::{self, Copy, Progress};
@@ -72,25 +72,28 @@ impl Store {
         let unopened = |cause| ImportError::Open { file: file.to_owned(), cause };
         let source = Source::open(file).map_err(unopened)?;
         if let Some(image) = self.recall(&source)? {
+            image.mark_imported();
             return Ok(image);
         }
         self.make_directories()?;
         let failed = |cause| StoreError::io("import into", &self.staging(), cause);
-        let staging = Staging::create(&self.staging()).map_err(failed)?;
+        let staging = Staging::create(&self.staging(), IMPORT).map_err(failed)?;
         let archived = |cause| ImportError::Archive { file: file.to_owned(), cause };
-        let unpacked = unpack(&source, staging.path(), policy, progress).map_err(archived)?;
+        let taken = take_in(&source, staging.path(), policy, progress).map_err(archived)?;
         if !source.is_unchanged().map_err(unopened)? {
             return Err(ImportError::Changed(file.to_owned()));
         }
-        let id = unpacked.id.clone();
-        write_records(staging.path(), unpacked, origin(file), verified).map_err(failed)?;
+        let id = taken.unpacked.id.clone();
+        write_records(staging.path(), taken, origin(file), verified).map_err(failed)?;
         staging.publish(&self.images().join(id.key().as_str())).map_err(failed)?;
         self.remember(&source, opened, &id);
-        Ok(self.get_exact(&id)?)
+        let image = self.get_exact(&id)?;
+        image.mark_imported();
+        Ok(image)
     }
 
-    fn make_directories(&self) -> Result<(), StoreError> {
-        for path in [self.images(), self.staging(), self.seen()] {
+    pub(super) fn make_directories(&self) -> Result<(), StoreError> {
+        for path in [self.images(), self.rendered(), self.staging(), self.seen()] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|cause| StoreError::io("make directory", &path, cause))?;
         }
@@ -98,36 +101,55 @@ impl Store {
     }
 }
 
-struct Unpacked {
-    id: ImageId,
-    manifest: Manifest,
+struct Taken {
+    unpacked: Unpacked,
     archive_bytes: u64,
-    rootfs_bytes: u64,
+    archive_crc: u32,
 }
 
-fn unpack(
+/// Copies an archive into `staging`, and unpacks it there.
+fn take_in(
     source: &Source,
     staging: &Path,
     policy: &Policy,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Unpacked, ArchiveError> {
+) -> Result<Taken, ArchiveError> {
     let path = &staging.join("archive");
     let copying = |cause| ArchiveError::Copy { path: path.clone(), cause };
-    let copy = Copy { file: File::create_new(path).map_err(copying)?, path };
-    let limits = &policy.limits;
+    let mut copy = Copy::new(File::create_new(path).map_err(copying)?, path);
+    let unpacked = unpack(&source.file, Some(&mut copy), staging, policy, progress)?;
+    let archive_bytes = path.metadata().map_err(copying)?.len();
+    Ok(Taken { unpacked, archive_bytes, archive_crc: copy.crc() })
+}
+
+/// What was in an archive.
+pub(super) struct Unpacked {
+    pub(super) id: ImageId,
+    pub(super) manifest: Manifest,
+    /// Bytes of its files.
+    pub(super) rootfs_bytes: u64,
+}
+
+/// Unpacks an archive into `rootfs`, made for it in `directory`.
+pub(super) fn unpack(
+    archive: &File,
+    copy: Option<&mut Copy<'_>>,
+    directory: &Path,
+    policy: &Policy,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Unpacked, ArchiveError> {
     let mut rootfs_bytes = 0;
-    let (manifest, id) = pipeline::run(&source.file, Some(copy), limits, progress, |archive| {
-        let mut extraction = new_rootfs(staging)?;
+    let (manifest, id) = pipeline::run(archive, copy, &policy.limits, progress, |archive| {
+        let mut extraction = new_rootfs(directory)?;
         let manifest = aci::read(archive, policy, &mut extraction)?;
         rootfs_bytes = extraction.finish().map_err(unpacking)?;
         Ok(manifest)
     })?;
-    let archive_bytes = path.metadata().map_err(copying)?.len();
-    Ok(Unpacked { id, manifest, archive_bytes, rootfs_bytes })
+    Ok(Unpacked { id, manifest, rootfs_bytes })
 }
 
-fn new_rootfs(staging: &Path) -> Result<Extraction, ArchiveError> {
-    let rootfs = staging.join("rootfs");
+fn new_rootfs(directory: &Path) -> Result<Extraction, ArchiveError> {
+    let rootfs = directory.join("rootfs");
     let made = DirBuilder::new().mode(0o700).create(&rootfs);
     made.and_then(|()| Extraction::new(&rootfs)).map_err(unpacking)
 }
@@ -142,14 +164,16 @@ fn origin(file: &Path) -> Origin {
     Origin::File(absolute.to_string_lossy().into_owned())
 }
 
-fn write_records(staging: &Path, unpacked: Unpacked, origin: Origin, verified: Verified) -> io::Result<()> {
+fn write_records(staging: &Path, taken: Taken, origin: Origin, verified: Verified) -> io::Result<()> {
+    let Taken { unpacked, archive_bytes, archive_crc } = taken;
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let info = Info {
         id: unpacked.id,
         name: unpacked.manifest.parsed.name,
         labels: unpacked.manifest.parsed.labels,
         imported: u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX),
-        archive_bytes: unpacked.archive_bytes,
+        archive_bytes,
+        archive_crc: Some(archive_crc),
         rootfs_bytes: unpacked.rootfs_bytes,
         origin,
         verified,

@@ -1,13 +1,12 @@
-//! Finding, listing and removing images.
+//! Finding and listing images.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rkt_appc::{ImageId, ImageKey, ImageManifest, Labels};
-use rkt_sys::lock::Lock;
 
 use super::{Damage, Image, Info, Store, StoreError};
 
@@ -20,9 +19,16 @@ impl Store {
     /// so.
     ///
     /// # Errors
-    /// Where `prefix` is not the beginning of an ID, no image's or several images' ID begins so, or
-    /// the image cannot be read.
+    /// As [`Store::key`], and where the image cannot be read.
     pub fn get(&self, prefix: &str) -> Result<Image, StoreError> {
+        self.load(&self.key(prefix)?)?.ok_or_else(|| StoreError::NoSuchId(prefix.to_owned()))
+    }
+
+    /// The key of the image whose ID begins with `prefix`, also where the image itself cannot be read.
+    ///
+    /// # Errors
+    /// Where `prefix` is not the beginning of an ID, or no image's or several images' ID begins so.
+    pub fn key(&self, prefix: &str) -> Result<ImageKey, StoreError> {
         let Some(digits) = prefix.strip_prefix(PREFIX) else {
             return Err(StoreError::WrongPrefix(prefix.to_owned()));
         };
@@ -31,15 +37,15 @@ impl Store {
         }
         // The store keeps no more of an ID than a key.
         let start = prefix.get(..KEY).unwrap_or(prefix);
-        let not_found = || StoreError::NoSuchId(prefix.to_owned());
         if let Ok(key) = start.parse() {
-            return self.load(&key)?.ok_or_else(not_found);
+            return Ok(key);
         }
-        let mut keys = self.keys()?.into_iter().filter(|key| key.as_str().starts_with(start));
-        match (keys.next(), keys.next()) {
-            (None, _) => Err(not_found()),
-            (Some(key), None) => self.load(&key)?.ok_or_else(not_found),
-            (Some(_), Some(_)) => Err(StoreError::Ambiguous(prefix.to_owned())),
+        let mut keys: Vec<ImageKey> = self.keys()?;
+        keys.retain(|key| key.as_str().starts_with(start));
+        match keys.len() {
+            0 => Err(StoreError::NoSuchId(prefix.to_owned())),
+            1 => Ok(keys.remove(0)),
+            _ => Err(StoreError::Ambiguous { prefix: prefix.to_owned(), candidates: keys }),
         }
     }
 
@@ -51,58 +57,50 @@ impl Store {
         self.load(&id.key())?.ok_or_else(|| StoreError::NoSuchId(id.to_string()))
     }
 
-    /// The image of this name that has all of `labels`; of several the one imported last.
+    /// The image of this name that has all of `labels`. Of several, where no version is asked for, one that
+    /// was fetched without a version; else, and among those, the one imported last.
     ///
     /// # Errors
     /// Where there is none, or the store cannot be read.
     pub fn find(&self, name: &str, labels: &Labels) -> Result<Image, StoreError> {
-        let images = self.list()?.into_iter();
-        images
-            .filter(|image| image.info.name.as_str() == name && image.info.labels.contain(labels))
-            .max_by_key(|image| image.info.imported)
-            .ok_or_else(|| StoreError::NoSuchName(name.to_owned()))
+        self.find_where(name, labels, |_| true)
     }
 
-    /// All images, in the order of their keys.
+    /// The same among images that also fulfil a condition.
+    pub(super) fn find_where(
+        &self,
+        name: &str,
+        labels: &Labels,
+        fits: impl Fn(&Image) -> bool,
+    ) -> Result<Image, StoreError> {
+        let (mut fitting, mut others, mut damaged) = (Vec::new(), Vec::new(), None);
+        for image in self.list()? {
+            match image {
+                Err(error) => damaged = Some(error),
+                Ok(image) if image.info.name.as_str() != name => {}
+                Ok(image) if image.info.labels.contain(labels) && fits(&image) => fitting.push(image),
+                Ok(image) => others.push(image.info.labels),
+            }
+        }
+        let best = fitting.into_iter().max_by_key(|image| image.rank(labels));
+        best.ok_or_else(|| match damaged {
+            // It may be the one that is meant.
+            Some(error) if others.is_empty() => error,
+            _ => StoreError::NoSuchName { name: name.to_owned(), labels: labels.clone(), others },
+        })
+    }
+
+    /// All images, in the order of their keys. Each that cannot be read is an error of its own.
     ///
     /// # Errors
-    /// Where the store, or an image in it, cannot be read.
-    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+    /// Where the store cannot be read.
+    pub fn list(&self) -> Result<Vec<Result<Image, StoreError>>, StoreError> {
         let keys = self.keys()?;
         // One that another process removes meanwhile is passed over.
-        keys.iter().filter_map(|key| self.load(key).transpose()).collect()
+        Ok(keys.iter().filter_map(|key| self.load(key).transpose()).collect())
     }
 
-    /// Removes an image.
-    ///
-    /// # Errors
-    /// Where a pod uses it, or it cannot be removed.
-    pub fn remove(&self, image: &Image) -> Result<(), StoreError> {
-        let path = &image.directory;
-        let failed = |cause| StoreError::io("remove image", path, cause);
-        let directory = File::open(path).map_err(failed)?;
-        let opened = directory.metadata().map_err(failed)?;
-        let lock = Lock::try_exclusive(directory.into()).map_err(|error| failed(error.into()))?;
-        let Some(lock) = lock else {
-            return Err(StoreError::InUse(image.key()));
-        };
-        if !is_at(path, &opened) {
-            return Err(StoreError::NoSuchId(image.key().to_string()));
-        }
-        // Out of sight at once, then gone: what is cut off in between is swept later.
-        let staging = self.staging();
-        let removed = tempfile::Builder::new().prefix("remove-").tempdir_in(&staging);
-        let removed = removed.map_err(failed)?;
-        fs::rename(path, removed.path()).map_err(failed)?;
-        let removed = removed.keep();
-        let name = removed.file_name().expect("it lies in the staging directory");
-        let parent = File::open(&staging).map_err(failed)?;
-        rkt_sys::remove::remove_tree(parent.as_fd(), name).map_err(|error| failed(error.into()))?;
-        drop(lock);
-        Ok(())
-    }
-
-    fn keys(&self) -> Result<Vec<ImageKey>, StoreError> {
+    pub(super) fn keys(&self) -> Result<Vec<ImageKey>, StoreError> {
         let path = self.images();
         let failed = |cause| StoreError::io("list images in", &path, cause);
         let entries = match fs::read_dir(&path) {
@@ -136,17 +134,19 @@ impl Store {
         let damaged = |cause| StoreError::Damaged { directory: directory.clone(), cause };
         let info: Info = serde_json::from_slice(&info).map_err(|e| damaged(Damage::Info(e)))?;
         let manifest = ImageManifest::from_json(&manifest).map_err(|e| damaged(e.into()))?;
-        Ok(Some(Image { manifest, info, directory }))
+        let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let again = fs::metadata(directory.join("imported")).and_then(|marker| marker.modified());
+        let imported = again.map_or(Duration::from_nanos(info.imported), since_1970);
+        let imported = u64::try_from(imported.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Some(Image { manifest, info, imported, store: self.clone(), directory }))
     }
 }
 
-/// The directory, locked beside others, or `None` where it is being removed or no longer at `path`.
-pub(super) fn lock_shared(directory: File, path: &Path) -> io::Result<Option<Lock>> {
-    let opened = directory.metadata()?;
-    let Some(lock) = Lock::try_shared(directory.into())? else {
-        return Ok(None);
-    };
-    Ok(is_at(path, &opened).then_some(lock))
+impl Image {
+    /// Where it stands among images that all fit what is asked for: the greatest is meant.
+    pub(super) fn rank(&self, asked: &Labels) -> (bool, u64) {
+        (asked.get("version").is_none() && self.is_latest(), self.imported)
+    }
 }
 
 /// Whether `path` is still what was opened there: another process may have removed it, and even put

@@ -9,7 +9,16 @@ use std::path::{Path, PathBuf};
 use rkt_sys::lock::Lock;
 
 use super::lookup::{is_at, open_directory};
+use super::output;
 use super::{Store, StoreError};
+
+/// What begins the names of directories here that are put together, or are something outside of the store
+/// that is.
+pub(super) const IMPORT: &str = "import-";
+/// What begins the names of directories that go.
+pub(super) const REMOVE: &str = "remove-";
+/// What begins the names of notes about directories outside of the store that are put together.
+pub(super) const OUTSIDE: &str = "outside-";
 
 /// A directory that is locked as long as it is worked on, and removed where it is not published.
 pub(super) struct Staging {
@@ -20,11 +29,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// A new one in `parent`.
-    pub(super) fn create(parent: &Path) -> io::Result<Self> {
+    /// A new one in `parent`, whose name begins so.
+    pub(super) fn create(parent: &Path, prefix: &str) -> io::Result<Self> {
         loop {
             let private = fs::Permissions::from_mode(0o700);
-            let path = tempfile::Builder::new().prefix("import-").permissions(private).tempdir_in(parent)?.keep();
+            let path = tempfile::Builder::new().prefix(prefix).permissions(private).tempdir_in(parent)?.keep();
             let directory = match open_directory(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 directory => directory?,
@@ -45,7 +54,7 @@ impl Staging {
     /// Makes everything below durable, then gives it its name for good. Where another process has
     /// published the same meanwhile, that stays, and this one goes.
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
-        rustix::fs::syncfs(&self.lock)?;
+        self.sync()?;
         match fs::rename(&self.path, path) {
             Ok(()) => self.is_published = true,
             Err(error) if is_taken(&error) => {}
@@ -53,6 +62,11 @@ impl Staging {
         }
         let parent = path.parent().expect("an image has a parent directory");
         File::open(parent)?.sync_all()
+    }
+
+    /// Makes everything below durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.lock)?)
     }
 }
 
@@ -71,7 +85,7 @@ impl Drop for Staging {
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let (parent, name) = path.parent().zip(path.file_name()).expect("it lies in a directory");
     Ok(rkt_sys::remove::remove_tree(File::open(parent)?.as_fd(), name)?)
 }
@@ -92,8 +106,13 @@ impl Store {
         };
         let mut swept = 0;
         for entry in entries {
-            let abandoned = entry.map_err(failed)?.path();
-            swept += usize::from(sweep_one(&abandoned).map_err(failed)?);
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let is_ours = |prefix: &&str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+            // Whatever else lies here, an older rkt's downloads perhaps, is not ours.
+            if [IMPORT, REMOVE, OUTSIDE].iter().any(is_ours) {
+                swept += usize::from(sweep_one(&entry.path()).map_err(failed)?);
+            }
         }
         self.forget_removed().map_err(failed)?;
         Ok(swept)
@@ -108,6 +127,7 @@ fn sweep_one(path: &Path) -> io::Result<bool> {
     let Some(_lock) = Lock::try_exclusive(directory.into())? else {
         return Ok(false);
     };
+    output::sweep_outside(path)?;
     match remove(path) {
         // It was published, or removed by its owner, just before it was locked here.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -10,7 +10,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rkt_image::{Image, ImportError, Policy, Store, Verification};
+use rkt_appc::ImageKey;
+use rkt_image::{Image, ImportError, InUse, Policy, Removal, RemoveError, Removed, Store, StoreError, Verification};
 use tempfile::TempDir;
 
 pub(crate) const MANIFEST: &str = r#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a",
@@ -211,11 +212,24 @@ impl Fixture {
         chain(&error)
     }
 
+    /// Removes an image that no pod needs.
+    pub(crate) fn remove(&self, key: &ImageKey) -> Result<Removal, RemoveError> {
+        let removed: Result<Removed, StoreError> = self.store().remove(std::slice::from_ref(key), &mut nobody);
+        removed.unwrap().remove(0).1
+    }
+
+    /// Removes all images.
+    pub(crate) fn remove_all(&self) {
+        for image in self.store().list().unwrap() {
+            self.remove(&image.unwrap().key()).unwrap();
+        }
+    }
+
     /// What there is in the store, finished or not.
     pub(crate) fn left(&self) -> Vec<PathBuf> {
         let cas = self.dir.path().join("data/cas");
         let list = |name| fs::read_dir(cas.join(name)).into_iter().flatten();
-        list("image").chain(list("tmp")).map(|entry| entry.unwrap().path()).collect()
+        list("image").chain(list("rendered")).chain(list("tmp")).map(|entry| entry.unwrap().path()).collect()
     }
 
     pub(crate) fn assert_untouched(&self) {
@@ -240,6 +254,27 @@ impl Snapshot {
         };
         Self(paths.into_iter().map(describe).collect())
     }
+}
+
+/// No pod needs anything.
+#[allow(clippy::unnecessary_wraps, reason = "stores ask for what may fail")]
+pub(crate) fn nobody() -> Result<InUse, StoreError> {
+    Ok(InUse::default())
+}
+
+/// The archive of an image of this name, with these fields in its manifest, and these files, of which each has its
+/// path as content; a path that ends in `/` is a directory's.
+pub(crate) fn image(name: &str, fields: &str, paths: &[&str]) -> Vec<u8> {
+    let manifest = format!(
+        r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"{name}",
+            "app":{{"exec":["/bin/a"],"user":"0","group":"0"}}{fields}}}"#
+    );
+    let archive = Tar(Vec::new()).file("manifest", manifest.as_bytes()).dir("rootfs/");
+    let add = |archive: Tar, path: &&str| match path.strip_suffix('/') {
+        Some(path) => archive.dir(&format!("rootfs/{path}/")),
+        None => archive.file(&format!("rootfs/{path}"), format!("{name} {path}").as_bytes()),
+    };
+    paths.iter().fold(archive, add).end()
 }
 
 /// An error with its causes, as a user sees it.

@@ -69,7 +69,7 @@ pub(super) fn resolve(wanted: Wanted, image: AppImage, volumes: Known<'_>) -> Re
         working_directory: section.working_directory.path().to_owned(),
     };
     runtime.mounts = found.mounts;
-    let image = ResolvedImage { manifest: image.manifest, trees: image.trees };
+    let image = ResolvedImage { manifest: image.manifest, trees: image.trees, rendering: image.rendering };
     Ok(ResolvedApp { runtime, view, command, image, implicit: found.implicit, seeds, warnings })
 }
 
