@@ -1,6 +1,8 @@
 //! The shipped flavors as they are linked into tests, and what they say against what the host heard.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests, each of which uses a part")]
 
+use std::collections::BTreeMap;
+
 use rkt_plan::{self as host, Asked, Origin};
 use rkt_sdk::{self as sdk, Facts};
 
