@@ -2,7 +2,7 @@
 //! taken for a mistake.
 
 /// Flags that change what a pod or command does.
-const FLAGS: [&str; 25] = [
+const FLAGS: [&str; 24] = [
     "dns",
     "dns-domain",
     "dns-opt",
@@ -11,7 +11,6 @@ const FLAGS: [&str; 25] = [
     "interactive",
     "ipc",
     "mds-register",
-    "no-overlay",
     "no-store",
     "port",
     "private-users",

@@ -7,7 +7,7 @@ use std::path::Path;
 use rkt_appc::isolator::{CapabilityName, CapabilitySet, Resource, SyscallSet};
 use rkt_appc::{Annotation, Annotations, Isolator, Mount, Quantity, Variable};
 use rkt_plan::CapabilitySet as Capabilities;
-use rkt_pod::{AppImage, AppRequest, Overrides, PodEnvironment, PodRequest};
+use rkt_pod::{AppImage, AppRequest, Overrides, PodEnvironment, PodRequest, Storage};
 
 use crate::arguments::{AppFlags, PodFlags};
 use crate::insecure::{Check, Insecure};
@@ -31,8 +31,14 @@ pub(crate) fn pod(
         mounts,
         environment: environment(flags)?,
         hostname: None,
+        storage: storage(flags),
         settings,
     })
+}
+
+/// How apps' roots are kept.
+pub(crate) fn storage(flags: &PodFlags) -> Storage {
+    if flags.no_overlay { Storage::Copies } else { Storage::Layers }
 }
 
 /// An app that comes to a pod that runs. As ever there, its arguments take the place of its image's.

@@ -69,15 +69,32 @@ pub struct Made {
     pub path: PathBuf,
 }
 
-/// The layers of an app's root file system.
+/// An app's root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
     /// Trees of the store, topmost first, at least one; they are never written.
     pub lower: Vec<PathBuf>,
-    /// An existing directory that takes the app's changes.
-    pub upper: PathBuf,
-    /// An existing empty directory on the same file system as `upper`, for the kernel's use.
-    pub work: PathBuf,
+    /// Where the app writes to.
+    #[serde(flatten)]
+    pub changes: Changes,
+}
+
+/// What takes the changes of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Changes {
+    /// A layer over the trees.
+    Layer {
+        /// An existing directory that takes the app's changes.
+        upper: PathBuf,
+        /// An existing empty directory on the same file system as `upper`, for the kernel's use.
+        work: PathBuf,
+    },
+    /// A copy of the trees, which is the app's own.
+    Copy {
+        /// Its directory.
+        copy: PathBuf,
+    },
 }
 
 /// A program to run in the root of an app or a program.

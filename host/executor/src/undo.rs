@@ -120,13 +120,18 @@ fn pin(pid: Pid, root: &str) -> Option<PidFd> {
     mounts.lines().any(|line| is_root_named(line, root)).then_some(process)
 }
 
-/// Whether a line of `proc_pid_mountinfo(5)` is the root's, an overlay, and has this source.
+/// Whether a line of `proc_pid_mountinfo(5)` is the root's, and that is of the pod with this name: an overlay that has it
+/// for its source, or a directory below one that is called as the pod is.
 fn is_root_named(line: &str, name: &str) -> bool {
     let Some((mount, file_system)) = line.split_once(" - ") else {
         return false;
     };
+    let mut mount = mount.split(' ').skip(3);
+    let (Some(directory), Some("/")) = (mount.next(), mount.next()) else { return false };
     let mut file_system = file_system.split(' ');
-    mount.split(' ').nth(4) == Some("/") && file_system.next() == Some("overlay") && file_system.next() == Some(name)
+    let is_overlay = file_system.next() == Some("overlay") && file_system.next() == Some(name);
+    let pod = name.strip_prefix("rkt:");
+    is_overlay || directory.split('/').any(|part| Some(part) == pod)
 }
 
 #[cfg(test)]
@@ -141,5 +146,8 @@ mod tests {
         assert!(!is_root_named(&line.replace(" / / ", " / /data "), "rkt:u"));
         assert!(!is_root_named(&line.replace("overlay", "tmpfs"), "rkt:u"));
         assert!(!is_root_named("", ""));
+        let copy = "36 35 8:1 /var/lib/rkt/pods/run/u/overlay/app.copy / rw,nodev - ext4 /dev/sda1 rw";
+        assert!(is_root_named(copy, "rkt:u") && !is_root_named(copy, "rkt:run/u") && !is_root_named(copy, "rkt:a"));
+        assert!(!is_root_named(&copy.replace(" / rw", " /data rw"), "rkt:u"));
     }
 }

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod archive;
+mod copy;
 mod extract;
 pub mod peek;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod verification;
 
 pub use archive::pipeline::Progress;
 pub use archive::{ArchiveError, EntryName, write_aci};
+pub use copy::copy_tree;
 pub use peek::{Peek, PeekError, peek};
 pub use policy::{Devices, Limits, Policy};
 pub use reference::{Reference, ReferenceError};

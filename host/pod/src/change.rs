@@ -151,8 +151,9 @@ impl Edit<'_> {
         let is_new = |app: &&rkt_plan::App| pod.images.keys().any(|name| name.as_str() == app.name);
         let new: Vec<rkt_plan::App> = pod.view.apps.iter().filter(is_new).cloned().collect();
         places.volumes = sources::find(home, &pod.manifest, &new).map_err(ChangeError::Volume)?;
+        let storage = home.storage().map_err(failed)?;
         for (app, image) in &pod.images {
-            places.roots.insert(app.to_string(), home.add_app(app, image).map_err(failed)?);
+            places.roots.insert(app.to_string(), home.add_app(app, image, storage).map_err(failed)?);
         }
         let known = places_of(&self.manifest);
         for (place, volume) in volumes::of_pod(&pod.manifest).into_iter().filter(|(place, _)| !known.contains(place)) {

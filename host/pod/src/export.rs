@@ -8,8 +8,9 @@ use rkt_appc::AcName;
 use rkt_executor::layers;
 use rkt_plan::{Artifact, Refusal};
 use rkt_sys::root::Root;
+use rustix::io::Errno;
 
-use crate::home::{LAYERS, upper};
+use crate::home::{LAYERS, copy, upper};
 use crate::pod::{Pod, PodError};
 use crate::pods::{Pods, PodsError};
 use crate::state::State;
@@ -31,8 +32,13 @@ impl Pod {
         if plan.artifacts().contains(&Artifact::RootImage(app.to_string())) {
             return Err(ExportError::InMemory { app: app.clone() });
         }
-        let changes = Root::open(self.path()).and_then(|pod| pod.open_dir(Path::new(&upper(app))));
-        let changes = changes.map_err(|error| ExportError::Changes { app: app.clone(), cause: error.into() })?;
+        let failed = |error: rkt_sys::Error| ExportError::Changes { app: app.clone(), cause: error.into() };
+        let pod = Root::open(self.path()).map_err(failed)?;
+        match pod.open_dir(Path::new(&copy(app))) {
+            Err(error) if error.errno() == Some(Errno::NOENT) => {}
+            other => return other.map_err(failed),
+        }
+        let changes = pod.open_dir(Path::new(&upper(app))).map_err(failed)?;
         layers::to_read(&changes, trees).map_err(|cause| ExportError::Layers { app: app.clone(), cause })
     }
 }

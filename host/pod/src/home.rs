@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, Volume, VolumeKind};
-use rkt_executor::Root;
+use rkt_executor::{Changes, Root};
 use rkt_sys::root::Root as Tree;
 use rkt_sys::{copy, remove};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
@@ -28,6 +28,19 @@ pub(crate) const LAYERS: &str = "overlay";
 /// Where the empty volumes are, by what plans call them.
 pub(crate) const VOLUMES: &str = "sharedVolumes";
 
+/// How an app's root is kept apart from its image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// What it changes is in a layer over the image, which all share.
+    #[default]
+    Layers,
+    /// It has a copy of the image (`--no-overlay`).
+    Copies,
+}
+
+/// What the name of a copy ends with.
+const COPY: &str = ".copy";
+
 /// A pod's directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Home<'a> {
@@ -37,8 +50,8 @@ pub(crate) struct Home<'a> {
 }
 
 impl Home<'_> {
-    /// Makes what an app has: the manifest of its image, and the directories that take its changes.
-    pub(crate) fn add_app(self, app: &AcName, image: &ResolvedImage) -> io::Result<Root> {
+    /// Makes what an app has: the manifest of its image, and what takes its changes.
+    pub(crate) fn add_app(self, app: &AcName, image: &ResolvedImage, storage: Storage) -> io::Result<Root> {
         files::make_directory(self.directory, &format!("{MANIFESTS}/{app}"), 0o750)?;
         let json = image.manifest.to_json();
         files::write(self.directory, &image_manifest_path(app), 0o640, json.as_bytes())?;
@@ -49,6 +62,14 @@ impl Home<'_> {
             rendering.mark_used();
         }
         let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
+        let changes = match storage {
+            Storage::Layers => self.add_layer(app, top)?,
+            Storage::Copies => self.add_copy(app, &image.trees)?,
+        };
+        Ok(Root { lower: image.trees.clone(), changes })
+    }
+
+    fn add_layer(self, app: &AcName, top: &Path) -> io::Result<Changes> {
         let (upper, work) = (upper(app), format!("{LAYERS}/{app}.work"));
         for directory in [&upper, &work] {
             files::make_directory(self.directory, directory, 0o750)?;
@@ -56,7 +77,27 @@ impl Home<'_> {
         // The upper layer's own mode and owner are those that the app sees on its `/`.
         let tree = fs::metadata(top)?;
         self.change(&upper, tree.uid(), tree.gid(), Mode::from_raw_mode(tree.mode() & 0o7777))?;
-        Ok(Root { lower: image.trees.clone(), upper: self.path.join(upper), work: self.path.join(work) })
+        Ok(Changes::Layer { upper: self.path.join(upper), work: self.path.join(work) })
+    }
+
+    fn add_copy(self, app: &AcName, trees: &[PathBuf]) -> io::Result<Changes> {
+        let [tree] = trees else {
+            return Err(io::Error::other(format!(
+                "the image of {app} is unpacked in layers, which are not copied yet"
+            )));
+        };
+        let copy = copy(app);
+        files::make_directory(self.directory, &copy, 0o750)?;
+        let (from, to) = (fs::File::open(tree)?, files::open_directory(self.directory, &copy)?);
+        rkt_image::copy_tree(from.as_fd(), to)?;
+        Ok(Changes::Copy { copy: self.path.join(copy) })
+    }
+
+    /// How the apps that are there are kept, for another one.
+    pub(crate) fn storage(self) -> io::Result<Storage> {
+        let layers = files::open_directory(self.directory, LAYERS)?;
+        let is_copy = |entry: &String| entry.ends_with(COPY);
+        Ok(if files::names(layers.as_fd())?.iter().any(is_copy) { Storage::Copies } else { Storage::Layers })
     }
 
     /// Removes what apps left that are not among these. What an app of the same name would have must not be
@@ -135,6 +176,11 @@ impl Home<'_> {
 /// The directory that takes an app's changes, in its pod's directory.
 pub(crate) fn upper(app: &AcName) -> String {
     format!("{LAYERS}/{app}.upper")
+}
+
+/// The same of an app that has a copy of its image.
+pub(crate) fn copy(app: &AcName) -> String {
+    format!("{LAYERS}/{app}{COPY}")
 }
 
 fn whole(name: &str) -> &str {

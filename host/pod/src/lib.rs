@@ -58,7 +58,7 @@ pub use record::{PluginIdentity, Proposal, Record};
 pub use records::{PastExit, PastPod, Records, RecordsError};
 pub use replay::{Replay, ReplayError};
 pub use request::{
-    AppImage, AppImageError, AppRequest, ImageFiles, ManifestRequest, Overrides, PodEnvironment, PodRequest,
+    AppImage, AppImageError, AppRequest, ImageFiles, ManifestRequest, Overrides, PodEnvironment, PodRequest, Storage,
 };
 pub use resolve::{ResolveError, ResolvedPod, Warning, host_architecture, resolve, resolve_manifest};
 pub use sources::NoVolume;

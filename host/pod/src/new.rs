@@ -148,7 +148,8 @@ impl NewPod {
         for (place, volume) in volumes::of_pod(&pod.manifest) {
             home.add_empty(&place, volume, &pod.seeds).map_err(failed)?;
         }
-        let root = |(app, image): (&AcName, &ResolvedImage)| Ok((app.to_string(), home.add_app(app, image)?));
+        let root =
+            |(app, image): (&AcName, &ResolvedImage)| Ok((app.to_string(), home.add_app(app, image, pod.storage)?));
         pod.images.iter().map(root).collect::<io::Result<_>>().map_err(failed)
     }
 

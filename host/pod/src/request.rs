@@ -14,6 +14,7 @@ use rkt_sys::root::Root;
 use rustix::fs::{FileType, Stat};
 
 pub use crate::environment::PodEnvironment;
+pub use crate::home::Storage;
 pub use crate::user::ImageFiles;
 
 /// A pod that is asked for.
@@ -29,6 +30,8 @@ pub struct PodRequest {
     pub environment: PodEnvironment,
     /// The host name, where one is asked for.
     pub hostname: Option<String>,
+    /// How its apps' roots are kept.
+    pub storage: Storage,
     /// Options of the flavor.
     pub settings: BTreeMap<String, String>,
 }
@@ -43,6 +46,8 @@ pub struct ManifestRequest {
     pub isolators: Vec<Isolator>,
     /// The host name, where one is asked for.
     pub hostname: Option<String>,
+    /// How its apps' roots are kept.
+    pub storage: Storage,
     /// Options of the flavor.
     pub settings: BTreeMap<String, String>,
 }
@@ -59,7 +64,8 @@ impl ManifestRequest {
     ) -> Result<Self, E> {
         let images = manifest.apps().iter().enumerate().map(|(index, app)| image_of(index, app));
         let images = images.collect::<Result<_, _>>()?;
-        Ok(Self { manifest, images, isolators: Vec::new(), hostname: None, settings: BTreeMap::new() })
+        let storage = Storage::default();
+        Ok(Self { manifest, images, isolators: Vec::new(), hostname: None, storage, settings: BTreeMap::new() })
     }
 }
 

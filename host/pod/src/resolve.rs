@@ -10,6 +10,7 @@ use rkt_image::Rendering;
 use rkt_plan::{Asked, CleanPath, Origin};
 
 use self::app::ResolvedApp;
+use crate::home::Storage;
 use crate::request::{ManifestRequest, PodRequest};
 use crate::uuid::Uuid;
 use crate::volumes::Known;
@@ -42,6 +43,8 @@ pub struct ResolvedPod {
     pub commands: BTreeMap<String, Command>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
+    /// How its apps' roots are kept; of an app that comes later, as those of the others.
+    pub(crate) storage: Storage,
     /// What each app is run from.
     pub(crate) images: BTreeMap<AcName, ResolvedImage>,
     /// What its new volumes begin with.
@@ -77,10 +80,10 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
     if request.apps.is_empty() {
         return Err(ResolveError::NoApp);
     }
-    let PodRequest { apps, volumes, mounts, environment, hostname, settings } = request;
+    let PodRequest { apps, volumes, mounts, environment, hostname, storage, settings } = request;
     let manifest = PodManifest::new(version(), Vec::new(), volumes).map_err(ResolveError::Names)?;
     let known = Known { declared: manifest.volumes(), of_others: &[] };
-    let mut pod = Draft::default();
+    let mut pod = Draft { storage, ..Draft::default() };
     for request in apps {
         let name = names::of_app(&request, pod.images.keys())?;
         let wanted = overrides::applied(name, &request.image, request.overrides, &environment, &mounts, by)?;
@@ -98,11 +101,11 @@ pub fn resolve(uuid: Uuid, request: PodRequest, by: Origin) -> Result<ResolvedPo
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_manifest(uuid: Uuid, request: ManifestRequest) -> Result<ResolvedPod, ResolveError> {
-    let ManifestRequest { manifest, images, isolators, hostname, settings } = request;
+    let ManifestRequest { manifest, images, isolators, hostname, storage, settings } = request;
     written::check(&manifest)?;
     let limits = crate::isolators::of_pod(&manifest.isolators, Origin::PodManifest)?;
     let known = Known { declared: manifest.volumes(), of_others: &[] };
-    let mut pod = Draft::default();
+    let mut pod = Draft { storage, ..Draft::default() };
     for (runtime, image) in manifest.apps().iter().zip(images) {
         names::check(&runtime.name, pod.images.keys())?;
         pod.add(app::resolve(written::wanted(runtime, &image, &isolators)?, image, known)?, known)?;
@@ -120,6 +123,7 @@ fn version() -> AcVersion {
 /// What has been resolved so far.
 #[derive(Default)]
 struct Draft {
+    storage: Storage,
     runtime: Vec<RuntimeApp>,
     views: Vec<rkt_plan::App>,
     commands: BTreeMap<String, Command>,
@@ -162,6 +166,7 @@ impl Draft {
             view: rkt_plan::Pod { apps: self.views, ..about },
             commands: self.commands,
             warnings: self.warnings,
+            storage: self.storage,
             images: self.images,
             seeds: self.seeds,
         })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use rkt_appc::ImageManifest;
+use rkt_executor::Changes;
 use rkt_plan::{Access, Credentials, JailWord, Origin, Permissions, Plan, Word};
 use rkt_pod::{
     AppImage, AppRequest, Event, ImageFiles, Keep, Monitor, Overrides, PluginIdentity, PodRequest, Pods, PodsError,
@@ -160,9 +161,10 @@ fn what_a_pod_needs_is_made_with_the_modes_that_apps_see() {
     // The launch names what will be in `run`; until then it is in `prepare`.
     let prepared = data.path("prepare", &new.uuid().to_string());
     let now = |path: &Path| prepared.join(path.strip_prefix(data.path("run", &new.uuid().to_string())).unwrap());
-    let upper = fs::metadata(now(&places.roots["app"].upper)).unwrap();
+    let Changes::Layer { upper, work } = &places.roots["app"].changes else { panic!("layers are what there is") };
+    let upper = fs::metadata(now(upper)).unwrap();
     assert_eq!(upper.mode() & 0o7777, 0o1751);
-    assert_eq!(fs::metadata(now(&places.roots["app"].work)).unwrap().mode() & 0o777, 0o750);
+    assert_eq!(fs::metadata(now(work)).unwrap().mode() & 0o777, 0o750);
     let volume = fs::metadata(now(&places.volumes["data"])).unwrap();
     assert_eq!((volume.mode() & 0o7777, volume.uid(), volume.gid()), (0o1777, 5, 6));
     assert_eq!(fs::metadata(prepared.join("pod")).unwrap().mode() & 0o777, 0o640);

@@ -30,6 +30,9 @@ pub(crate) struct PodFlags {
     /// Give every app rkt's own environment, where its image does not say otherwise
     #[arg(long)]
     pub(crate) inherit_env: bool,
+    /// Give each app a copy of its image, rather than a layer over it
+    #[arg(long)]
+    pub(crate) no_overlay: bool,
     #[command(flatten)]
     pub(crate) flavor: FlavorFlags,
     /// An option of the flavor: NAME=VALUE

@@ -65,6 +65,7 @@ impl Words<'_> {
             let mut request = ManifestRequest::new(manifest, image_of)?;
             request.isolators = request::unconfined(&context.globals.insecure_options);
             request.hostname = hostname.map(str::to_owned);
+            request.storage = request::storage(flags);
             request.settings = settings;
             return Ok(Wanted::Manifest(request));
         }

@@ -4,11 +4,11 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rkt_plan::Access;
-use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Overlay, Upper};
+use rkt_sys::mount::{self, Attributes, Change, Depth, FileSystem, Overlay, Propagation, Upper};
 use rkt_sys::root::Root;
 
 use crate::failure::Failure;
-use crate::launch::{self, Launch};
+use crate::launch::{self, Changes, Launch};
 
 /// The root of an app, by its name, for the app itself or for a program that runs it.
 pub(crate) fn of_app(launch: &Launch, app: &str) -> Result<OwnedFd, Failure> {
@@ -21,14 +21,22 @@ pub(crate) fn name(uuid: &str) -> String {
     format!("rkt:{uuid}")
 }
 
-/// The overlay of an app's layers, attached nowhere, with a name that tells whose it is.
+/// An app's root, attached nowhere.
+fn prepare(root: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
+    match &root.changes {
+        Changes::Layer { upper, work } => layered(&root.lower, upper, work, name),
+        Changes::Copy { copy } => copied(copy),
+    }
+}
+
+/// The overlay of an app's layers, with a name that tells whose it is.
 ///
 /// It is writable also for an app that may only read: mount points are made in it. Changes live no
 /// longer than the pod, so the kernel need not write them out when it ends (`volatile`).
-fn prepare(layers: &launch::Root, name: &str) -> Result<OwnedFd, Failure> {
+fn layered(lower: &[PathBuf], upper: &Path, work: &Path, name: &str) -> Result<OwnedFd, Failure> {
     let open = |path: &Path| Root::open(path).map_err(Failure::of(|| "open a layer"));
-    let lower = layers.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let (upper, work) = (open(&layers.upper)?, open(&layers.work)?);
+    let lower = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let (upper, work) = (open(upper)?, open(work)?);
     let overlay = Overlay {
         name,
         lower: &lower.iter().map(Root::as_fd).collect::<Vec<_>>(),
@@ -53,6 +61,18 @@ pub fn look_at(trees: &[PathBuf]) -> Result<Root, Failure> {
     let overlay = Overlay { name: "rkt", lower: &lower, upper: None, flags: &[] };
     let only_read = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOSUID;
     overlay.mount(only_read).and_then(Root::from_fd).map_err(Failure::of(|| "look at the layers"))
+}
+
+/// An app's own copy. Whose it is its path tells, which has the pod's name in it.
+fn copied(copy: &Path) -> Result<OwnedFd, Failure> {
+    let mounted = Root::open(copy).and_then(|copy| {
+        let mount = mount::clone_tree(copy.as_fd(), Depth::One)?;
+        let set = Attributes::MOUNT_ATTR_NODEV;
+        let change = Change { set, propagation: Some(Propagation::Private), ..Change::default() };
+        mount::change(mount.as_fd(), change, Depth::One)?;
+        Ok(mount)
+    });
+    mounted.map_err(Failure::of(|| "mount the copy of the image"))
 }
 
 /// A root with nothing in it but what is planned, attached nowhere.

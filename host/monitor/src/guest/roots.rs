@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rkt_executor::launch::Root as Layers;
 use rkt_executor::process::failed;
-use rkt_executor::{Failure, Launch, Places};
+use rkt_executor::{Changes, Failure, Launch, Places};
 use rkt_sys::mount::{self, Attributes, FileSystem};
 use rkt_sys::root::Root;
 
@@ -100,7 +100,7 @@ fn mount_root(number: usize) -> Result<Layers, Failure> {
     let top = fs::metadata(&image).map_err(failed("look at its root"))?;
     std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid())).map_err(failed("own its root"))?;
     fs::set_permissions(&upper, fs::Permissions::from_mode(top.mode() & 0o7777)).map_err(failed("own its root"))?;
-    Ok(Layers { lower: vec![image], upper, work })
+    Ok(Layers { lower: vec![image], changes: Changes::Layer { upper, work } })
 }
 
 fn mount_at(kind: &str, options: &[(&str, &str)], at: &Path) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use rkt_executor::Launch;
+use rkt_executor::{Changes, Launch};
 use rkt_monitor::frame::{Channel, Frame, Stream, VERSION};
 use rkt_monitor::message::{STAGED, STAGED_FILES};
 use rkt_monitor::{AppState, ControlError, Ended, Request};
@@ -73,7 +73,8 @@ pub(crate) fn read_until(pod: &mut Running, text: &str) -> String {
 fn anew(launch: &Launch, pod: &Running) -> Launch {
     let mut launch = launch.clone();
     for root in launch.places.roots.values_mut() {
-        for directory in [&mut root.upper, &mut root.work] {
+        let Changes::Layer { upper, work } = &mut root.changes else { panic!("layers are what there is") };
+        for directory in [upper, work] {
             *directory = tempfile::tempdir_in(pod.path().parent().unwrap()).unwrap().keep();
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rkt_executor::trial::Trial;
-use rkt_executor::{Launch, Places, Root};
+use rkt_executor::{Changes, Launch, Places, Root};
 use rkt_monitor::Control;
 use rkt_plan::{
     Access, App, Asked, Credentials, JailWord, LimitKind, Origin, Permissions, Place, Plan, Pod, ProgramWord, Reach,
@@ -249,7 +249,7 @@ impl TestPod {
         for directory in [&upper, &work] {
             fs::create_dir(directory).unwrap();
         }
-        let root = Root { lower: vec![path.join("image")], upper, work };
+        let root = Root { lower: vec![path.join("image")], changes: Changes::Layer { upper, work } };
         self.launch.places.roots.insert(name.to_owned(), root);
         let command = rkt_executor::Command {
             file: None,

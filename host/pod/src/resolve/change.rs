@@ -7,6 +7,7 @@ use rkt_plan::Origin;
 
 use super::{Draft, ResolveError, ResolvedPod, app, names, overrides};
 use crate::environment::PodEnvironment;
+use crate::home::Storage;
 use crate::request::AppRequest;
 use crate::volumes::Known;
 
@@ -33,13 +34,13 @@ pub(crate) fn resolve_with(
     let wanted = overrides::applied(name, &request.image, request.overrides, &PodEnvironment::default(), &[], by)?;
     let mut added = Draft::default();
     added.add(app::resolve(wanted, request.image, known)?, known)?;
-    let Draft { runtime, views, commands, images, implicit, seeds, warnings } = added;
+    let Draft { storage, runtime, views, commands, images, implicit, seeds, warnings } = added;
     let apps = manifest.apps().iter().cloned().chain(runtime).collect();
     let volumes = new.into_iter().chain(implicit).collect();
     let manifest = manifest.with_apps(apps, volumes).map_err(ResolveError::Names)?;
     let mut view = pod.clone();
     view.apps.extend(views);
-    Ok(ResolvedPod { manifest, view, commands, warnings, images, seeds })
+    Ok(ResolvedPod { manifest, view, commands, warnings, storage, images, seeds })
 }
 
 /// What a pod becomes without one of its apps. Volumes that somebody declared stay; what the app got for itself, which
@@ -60,6 +61,7 @@ pub(crate) fn resolve_without(
         view,
         commands: BTreeMap::new(),
         warnings: Vec::new(),
+        storage: Storage::default(),
         images: BTreeMap::new(),
         seeds: Vec::new(),
     }
