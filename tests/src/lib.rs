@@ -10,13 +10,15 @@ pub mod elf;
 pub mod guest;
 pub mod images;
 pub mod leftovers;
+mod output;
 pub mod process;
 mod rkt;
 mod wait;
 
 use std::path::Path;
 
-pub use rkt::{FLAVORS, Output, PREFIX, Rkt, Running, binary, built, companions};
+pub use output::Output;
+pub use rkt::{FLAVORS, PREFIX, Rkt, Running, binary, built, companions};
 pub use wait::{DEADLINE, wait_for, wait_until};
 
 /// The root of the workspace.

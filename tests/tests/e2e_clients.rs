@@ -159,7 +159,7 @@ fn rktlet_reads_one_line_of_each_answer_and_adds_apps_with_its_flags() {
         "exec sleep 600",
         "---",
     ];
-    rkt.command(words).env("RKT_EXPERIMENT_APP", "true").status().unwrap();
+    Output::of(rkt.command(words).env("RKT_EXPERIMENT_APP", "true")).succeeds();
     let listed = rkt.run(["list", "--format=json"]).succeeds();
     assert_eq!(listed.stdout.lines().count(), 1, "{listed}");
     let pods = listed.json();

@@ -266,6 +266,19 @@ fn enter_needs_to_know_which_app_and_a_running_pod() {
 }
 
 #[test]
+fn enter_without_a_command_says_which_it_takes() {
+    let rkt = Rkt::new();
+    let image = rkt.image("app", &images::busybox("app").symlink("bin/bash", "busybox").exec(["/bin/sleep", "600"]));
+    let pod = rkt.start([&image]);
+    // busybox knows no bash, and says so: it was run.
+    let entered = rkt.run(["enter", &pod.uuid]);
+    assert!(entered.stderr.starts_with("enter: no command specified, assuming \"/bin/bash\"\n"), "{entered}");
+    assert!(entered.stderr.contains("bash: applet not found"), "{entered}");
+    pod.end();
+    rkt.collect();
+}
+
+#[test]
 fn processes_that_an_app_leaves_behind_end_with_the_pod() {
     let rkt = Rkt::new();
     let image = rkt.probe("leaves", ["spawn", "/probe", "wait", "+", "spawn", "/probe", "wait", "+", "say", "leaving"]);
