@@ -275,6 +275,9 @@ typedef struct rkt_host {
 
     /* pods.wit, later: the targets of volumes that are wanted alone */
     rkt_texts (*app_single_volumes)(const rkt_app *app);
+
+    /* plans.wit, later: a directory of its own */
+    void (*program_own_directory)(rkt_program *program, rkt_text path);
 } rkt_host;
 
 /* Whether this host gives a function that came later than others. */

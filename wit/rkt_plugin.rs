@@ -257,6 +257,7 @@ pub struct Host {
     pub jail_oom_score: extern "C" fn(jail: *mut Jail, adjustment: i32),
     pub jail_stdio: extern "C" fn(jail: *mut Jail, mode: Text<'_>),
     pub app_single_volumes: extern "C" fn(app: *const App) -> List<'static, Text<'static>>,
+    pub program_own_directory: extern "C" fn(program: *mut Program, path: Text<'_>),
 }
 
 /// The pod was planned.

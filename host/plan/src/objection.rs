@@ -189,9 +189,15 @@ pub enum Problem {
         /// The word.
         word: &'static str,
     },
-    /// Rights of a process that has all of them.
+    /// Rights of a process that has all of them, or more than files in what is a tree only.
     #[error("`{word}` says nothing of a program that runs outside of its jail")]
     OutsideOfTheJail {
+        /// The word.
+        word: &'static str,
+    },
+    /// What a jail has no need of.
+    #[error("`{word}` is for programs that run outside of their jail")]
+    OnlyOutside {
         /// The word.
         word: &'static str,
     },

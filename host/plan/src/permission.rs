@@ -98,6 +98,8 @@ pub enum Permission {
     ProgramPayload,
     /// Execute this program outside of its jail.
     Unconfined(CleanPath),
+    /// Give a program outside of its jail a directory of its own at this path of the host.
+    OwnDirectory(CleanPath),
     /// Tell a program outside of its jail this.
     Argument(Shape),
     /// Give a program outside of its jail this variable, `NAME=VALUE`.
@@ -167,6 +169,7 @@ impl fmt::Display for Permission {
             Self::ProgramHost(path) => write!(f, "program:host:{path}"),
             Self::ProgramPayload => f.write_str("program:payload"),
             Self::Unconfined(path) => write!(f, "unconfined:{path}"),
+            Self::OwnDirectory(path) => write!(f, "own-directory:{path}"),
             Self::Argument(shape) => write!(f, "argument:{shape}"),
             Self::Environment(shape) => write!(f, "environment:{shape}"),
             Self::Mount(kind) => write!(f, "mount:{}", kind.name()),
@@ -224,6 +227,7 @@ impl FromStr for Permission {
                 Self::ProgramHost(path(argument.strip_prefix("host:").ok_or_else(unknown)?)?)
             }
             ("unconfined", Some(program)) => Self::Unconfined(path(program)?),
+            ("own-directory", Some(at)) => Self::OwnDirectory(path(at)?),
             ("argument", Some(argument)) => Self::Argument(shape(argument)?),
             ("environment", Some(variable)) => Self::Environment(shape(variable)?),
             ("mount", Some(kind)) => Self::Mount(FileSystem::parse(kind).ok_or_else(unknown)?),
@@ -367,6 +371,7 @@ mod tests {
             "program:payload",
             "program:host:/usr/bin/bwrap",
             "unconfined:/usr/bin/systemd-nspawn",
+            "own-directory:/run/systemd/nspawn",
             "argument:--register={bool}",
             "environment:LISTEN_FDS={number}",
             "mount:proc",

@@ -26,6 +26,8 @@ pub struct Program {
     pub jail: Jail,
     /// Whether it is in its jail.
     pub confinement: Confinement,
+    /// Where, outside of it, it sees an empty directory of its own in place of the host's.
+    pub own_directories: Vec<CleanPath>,
 }
 
 impl Program {

@@ -123,6 +123,11 @@ pub enum ProgramWord {
     },
     /// It runs outside of its jail.
     Unconfined,
+    /// It has a directory of its own at a path of the host.
+    OwnDirectory {
+        /// The path.
+        path: String,
+    },
     /// The init inside has to speak in time.
     SpeaksWithin {
         /// How long it has.
@@ -300,6 +305,7 @@ impl ProgramWord {
             Self::EnvironmentOf { .. } => "environment-of",
             Self::Jail { word } => word.name(),
             Self::Unconfined => "unconfined",
+            Self::OwnDirectory { .. } => "own-directory",
             Self::SpeaksWithin { .. } => "speaks-within",
             Self::ReadyWhen { .. } => "ready-when",
         }

@@ -130,6 +130,7 @@ fn speak_of_program(planned: &Planned, builder: &plans::Plan) {
             ProgramWord::Environment { name, value } => program.environment(name, value),
             ProgramWord::EnvironmentOf(app) => program.environment_of(app),
             ProgramWord::Unconfined => program.unconfined(),
+            ProgramWord::OwnDirectory(path) => program.own_directory(path),
             ProgramWord::SpeaksWithin { seconds, hint } => program.speaks_within(*seconds, hint.as_deref()),
             ProgramWord::ReadyWhen(path) => program.ready_when(path),
         }

@@ -28,6 +28,7 @@ pub(crate) enum ProgramWord {
     Environment { name: String, value: String },
     EnvironmentOf(String),
     Unconfined,
+    OwnDirectory(String),
     SpeaksWithin { seconds: u32, hint: Option<String> },
     ReadyWhen(String),
 }
@@ -75,6 +76,12 @@ impl<'plan> Program<'plan> {
     /// Runs it outside of its jail, as root on the host. Permission `unconfined:PATH`.
     pub fn unconfined(&mut self) -> &mut Self {
         self.say(ProgramWord::Unconfined)
+    }
+
+    /// An empty directory in memory at this path of the host, which a program outside of its jail alone sees.
+    /// Permission `own-directory:PATH`.
+    pub fn own_directory(&mut self, path: &str) -> &mut Self {
+        self.say(ProgramWord::OwnDirectory(path.to_owned()))
     }
 
     /// How many seconds the init that it starts has to speak, and what the user could do where it does not.

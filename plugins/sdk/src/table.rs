@@ -401,6 +401,10 @@ pub mod rkt {
                     (host().program_unconfined)(self.0);
                 }
 
+                pub fn own_directory(&self, path: &str) {
+                    (host().program_own_directory)(self.0, Text::new(path));
+                }
+
                 pub fn speaks_within(&self, seconds: u32, hint: Option<&str>) {
                     (host().program_speaks_within)(self.0, seconds, Text::from(hint));
                 }

@@ -51,6 +51,7 @@ impl fmt::Display for ProgramWord {
             Self::Environment { name, value } => write!(f, "environment {name}={value}"),
             Self::EnvironmentOf(app) => write!(f, "environment-of {app}"),
             Self::Unconfined => f.write_str("unconfined"),
+            Self::OwnDirectory(path) => write!(f, "own-directory {path}"),
             Self::SpeaksWithin { seconds, hint: None } => write!(f, "speaks-within {seconds}"),
             Self::SpeaksWithin { seconds, hint: Some(hint) } => write!(f, "speaks-within {seconds}, or else: {hint}"),
             Self::ReadyWhen(path) => write!(f, "ready-when {path}"),

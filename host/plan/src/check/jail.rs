@@ -370,7 +370,13 @@ impl Check<'_> {
             ("no-new-privileges", draft.no_new_privileges.is_some()),
             ("seccomp", draft.seccomp.is_some()),
         ];
-        for (word, _) in of_the_process.into_iter().filter(|(_, said)| *said) {
+        // A tree is files: what is the kernel's there, the program makes.
+        let of_the_kernel = [
+            ("mount", draft.mounts.iter().any(|mount| matches!(mount, Mount::FileSystem { .. }))),
+            ("device", !draft.devices.is_empty()),
+            ("mask", !draft.masked.is_empty()),
+        ];
+        for (word, _) in of_the_process.into_iter().chain(of_the_kernel).into_iter().filter(|(_, said)| *said) {
             self.object(Some(subject.name()), Problem::OutsideOfTheJail { word });
         }
         let root = Credentials { uid: 0, gid: 0, groups: Vec::new() };

@@ -23,6 +23,7 @@ pub(super) struct ProgramDraft {
     environment_of: Option<String>,
     pub(super) jail: JailDraft,
     unconfined: Option<()>,
+    own_directories: Vec<CleanPath>,
     speaks_within: Option<(u32, Option<String>)>,
     ready_when: Option<CleanPath>,
 }
@@ -82,6 +83,17 @@ impl Check<'_> {
                 };
                 self.need(Permission::Unconfined(file))?;
                 set_once(&mut self.program(role).unconfined, ())
+            }
+            ProgramWord::OwnDirectory { path } => {
+                let at = below_root(path)?;
+                self.need(Permission::OwnDirectory(at.clone()))?;
+                let all = &mut self.program(role).own_directories;
+                // One in another would hide it, or be hidden by it.
+                if all.iter().any(|other| other.holds(&at) || at.holds(other)) {
+                    return Err(Problem::Taken { path: at });
+                }
+                all.push(at);
+                Ok(())
             }
             ProgramWord::SpeaksWithin { seconds, hint } => {
                 super::jail::in_range("seconds", (*seconds).into(), &(1..=3600))?;
@@ -208,6 +220,9 @@ impl Check<'_> {
     fn finish_program(&mut self, role: &Role, draft: ProgramDraft) -> Option<Program> {
         let confinement = if draft.unconfined.is_some() { Confinement::Unconfined } else { Confinement::Jailed };
         self.judge_arguments(role, &draft, confinement);
+        if confinement == Confinement::Jailed && !draft.own_directories.is_empty() {
+            self.object(Some(role.to_string()), Problem::OnlyOutside { word: "own-directory" });
+        }
         let subject = Subject::Program(role);
         let jail = match confinement {
             Confinement::Jailed => self.finish_jail(subject, draft.jail)?,
@@ -220,6 +235,7 @@ impl Check<'_> {
             environment_of: draft.environment_of,
             jail,
             confinement,
+            own_directories: draft.own_directories,
         })
     }
 

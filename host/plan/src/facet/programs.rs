@@ -92,6 +92,11 @@ fn of_program(subject: &str, program: &Program) -> Vec<Facet> {
             .map(|(name, value)| plain(subject, "environment", name.clone(), format!("{name}={}", printable(value)))),
     );
     facets.extend(program.environment_of.iter().map(|app| one(subject, "environment", format!("that of app {app}"))));
+    let own = program.own_directories.iter();
+    facets.extend(own.map(|path| {
+        let text = format!("{}: empty, in memory, seen by it alone", printable(path.as_str()));
+        plain(subject, "own paths", path.to_string(), text)
+    }));
     facets.extend(facets_of_jail(subject, &program.jail, program.confinement == Confinement::Jailed));
     facets
 }

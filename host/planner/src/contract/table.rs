@@ -198,4 +198,5 @@ static HOST: Host = Host {
     jail_oom_score: words::jail_oom_score,
     jail_stdio: words::jail_stdio,
     app_single_volumes: pods::app_single_volumes,
+    program_own_directory: words::program_own_directory,
 };

@@ -150,6 +150,10 @@ impl plans::HostProgram for Session {
         self.say_of_program(&program, ProgramWord::Unconfined)
     }
 
+    fn own_directory(&mut self, program: Resource<Program>, path: String) -> Result<()> {
+        self.say_of_program(&program, ProgramWord::OwnDirectory { path })
+    }
+
     fn speaks_within(&mut self, program: Resource<Program>, seconds: u32, hint: Option<String>) -> Result<()> {
         self.say_of_program(&program, ProgramWord::SpeaksWithin { seconds, hint })
     }
@@ -431,7 +435,9 @@ fn texts_of_program(word: &ProgramWord) -> Vec<&str> {
         ProgramWord::File { file } => texts_of_place(file),
         ProgramWord::Argument { pieces } => pieces.iter().flat_map(texts_of_piece).collect(),
         ProgramWord::Environment { name, value } => vec![name, value],
-        ProgramWord::EnvironmentOf { app: text } | ProgramWord::ReadyWhen { path: text } => vec![text],
+        ProgramWord::EnvironmentOf { app: text }
+        | ProgramWord::OwnDirectory { path: text }
+        | ProgramWord::ReadyWhen { path: text } => vec![text],
         ProgramWord::Jail { word } => texts_of_jail(word),
         ProgramWord::SpeaksWithin { hint, .. } => hint.iter().map(String::as_str).collect(),
         ProgramWord::Unconfined => Vec::new(),

@@ -143,6 +143,10 @@ pub(super) extern "C" fn program_unconfined(program: *mut Program) {
     say_of_program(program, |_| Ok(ProgramWord::Unconfined));
 }
 
+pub(super) extern "C" fn program_own_directory(program: *mut Program, path: Text<'_>) {
+    say_of_program(program, |read| Ok(ProgramWord::OwnDirectory { path: read.text(path)? }));
+}
+
 pub(super) extern "C" fn program_speaks_within(program: *mut Program, seconds: u32, hint: Text<'_>) {
     say_of_program(program, |read| Ok(ProgramWord::SpeaksWithin { seconds, hint: read.option(hint)? }));
 }
