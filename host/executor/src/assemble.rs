@@ -14,15 +14,16 @@ use crate::scaffold;
 use crate::words::{bind, device, file, link, mask, mount, read_only, root};
 
 /// Builds an app's root in this process's mount namespace and makes it the only one there. Returns the
-/// app's terminals, where the plan gives it any.
+/// app's terminals, where the plan gives it any. Of a program outside of its jail it builds the tree.
 pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
+    if let Some(outside) = &app.outside {
+        return outside.assemble(app).map(|()| None);
+    }
     let (place, scaffold) = app.base.open()?;
     let scaffold = || scaffold.as_ref().ok_or_else(scaffold::missing);
     let root = root::attach(app.root.as_fd(), place)?;
     file::make_all(&root, &app.plan)?;
-    for (planned, bound) in app.plan.mounts.iter().zip(&app.binds) {
-        enact_mount(&root, planned, bound.as_ref(), &app.plan.mounts)?;
-    }
+    enact_mounts(&root, app)?;
     for device in &app.devices {
         device::enact(&root, device, &scaffold()?.nodes, &app.plan.mounts)?;
     }
@@ -42,6 +43,12 @@ pub(crate) fn assemble(app: &PreparedApp) -> Result<Option<OwnedFd>, Failure> {
     let devpts = find_terminals(&root);
     sys_mount::pivot_root(root.as_fd()).map_err(Failure::of(|| "make the image the root"))?;
     Ok(devpts)
+}
+
+/// Mounts what the plan has, in the order of its paths.
+pub(crate) fn enact_mounts(root: &Root, app: &PreparedApp) -> Result<(), Failure> {
+    let all = &app.plan.mounts;
+    all.iter().zip(&app.binds).try_for_each(|(planned, bound)| enact_mount(root, planned, bound.as_ref(), all))
 }
 
 fn enact_mount(root: &Root, planned: &Mount, bound: Option<&bind::Bind>, all: &[Mount]) -> Result<(), Failure> {

@@ -32,6 +32,9 @@ const TOP: &str = "rkt";
 const MONITOR: &str = "-monitor";
 const INIT: &str = "-init";
 
+/// The group of a program outside of its jail, before its number.
+const PROGRAM: &str = "-program-";
+
 /// Another pod that ends may remove the directory of all pods between the making of it and of ours.
 const ATTEMPTS: usize = 16;
 
@@ -123,12 +126,15 @@ impl PodGroups {
 
     /// That of a pod that runs, whose init this is: where init is tells. A pod that had none gets one.
     pub(crate) fn of_running(uuid: &str, init: Pid, journal: &mut Journal) -> Result<Self, Failure> {
-        let hierarchies = look_for(init)?;
+        let (hierarchies, is_of_program) = above_program(look_for(init)?);
         let (below_rkt, scope) = ([TOP, uuid].iter().collect::<PathBuf>(), scope_of(uuid));
         let own = unified(&hierarchies).map(|unified| unified.own.clone());
+        let here = |hierarchies| Self { hierarchies, base: Base::Own, prefix: PathBuf::new(), scope: None };
         // Init is born beside the monitor.
         let beside_the_monitor = below_rkt.join(MONITOR);
         match own {
+            // A program's groups are beside those of apps.
+            Some(own) if is_of_program && (own.ends_with(&below_rkt) || own.ends_with(&scope)) => Ok(here(hierarchies)),
             Some(own) if own.ends_with(&beside_the_monitor) => {
                 let hierarchies = hierarchies.from_above(&beside_the_monitor);
                 Ok(Self { hierarchies, base: Base::Own, prefix: below_rkt, scope: None })
@@ -177,6 +183,18 @@ impl PodGroups {
         }
         let group = self.hierarchies.group(self.base, &self.prefix.join(name), controllers);
         group.map_err(Failure::of(|| "plan a control group"))
+    }
+
+    /// That of a program outside of its jail, with this number: also where service managers look for the groups of
+    /// processes, so that such a program, and whatever it makes there, is below the pod's own.
+    pub(crate) fn group_of_program(&self, number: usize, controllers: &[Controller]) -> Result<Group, Failure> {
+        let path = self.prefix.join(format!("{PROGRAM}{number}"));
+        let group = self.hierarchies.group_of_services(self.base, &path, controllers);
+        let group = group.map_err(Failure::of(|| "plan a control group"))?;
+        if group.paths().next().is_none() {
+            return Err(Failure::new("this host has no control groups, by which what a program starts is found"));
+        }
+        Ok(group)
     }
 
     /// Makes a group.
@@ -272,6 +290,16 @@ fn describe(layout: Layout) -> &'static str {
         Layout::V1 => "control groups of version 1",
         Layout::Hybrid => "control groups of version 1 beside an empty version 2",
         Layout::V2 => "control groups of version 2",
+    }
+}
+
+/// The same as seen from the group in which that of a program outside of its jail is, where a process is in one or
+/// below; and whether it is.
+fn above_program(hierarchies: Hierarchies) -> (Hierarchies, bool) {
+    let own = unified(&hierarchies).map(|unified| unified.own.clone()).unwrap_or_default();
+    match own.iter().position(|name| name.to_string_lossy().starts_with(PROGRAM)) {
+        None => (hierarchies, false),
+        Some(index) => (hierarchies.from_above(&own.iter().skip(index).collect::<PathBuf>()), true),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rkt_plan::{CheckedPlan, Jail};
+use rkt_sys::cgroup::Group;
 use rustix::process::Pid;
 
 use crate::failure::Failure;
@@ -19,14 +20,14 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// That of the pod in this directory. Where its plan has limits, the place of its control groups is made
+    /// That of the pod in this directory. Where it has control groups, their place is made
     /// ready; that is written down first.
     ///
     /// # Errors
     /// The place cannot be made.
     pub fn take(pod: impl AsFd, uuid: &str, plan: &CheckedPlan) -> Result<Self, Failure> {
         let mut journal = Journal::open(pod)?;
-        let groups = plan.has_limits().then(|| PodGroups::make(uuid, &mut journal)).transpose()?;
+        let groups = plan.has_groups().then(|| PodGroups::make(uuid, &mut journal)).transpose()?;
         Ok(Self { journal, groups })
     }
 
@@ -55,5 +56,12 @@ impl Hold {
             Some(groups) if !jail.limits.is_empty() => limit::Place::make(groups, jail, &mut self.journal).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The group of a program outside of its jail, with its limits where it has any: for its first process, and to
+    /// know what it starts.
+    pub(crate) fn of_program(&mut self, number: usize, jail: &Jail) -> Result<(limit::Place, Group), Failure> {
+        let groups = self.groups.as_ref().ok_or_else(|| Failure::new("the plan has no control groups"))?;
+        limit::Place::of_program(groups, number, jail, &mut self.journal)
     }
 }

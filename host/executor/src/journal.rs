@@ -25,6 +25,8 @@ const MOST: u64 = 1024 * 1024;
 pub(crate) enum Effect {
     /// A pod's control group in one hierarchy, with all groups below it.
     Group(PathBuf),
+    /// The control group in one hierarchy of a program outside of its jail, with all groups below it.
+    Program(PathBuf),
     /// A scope of this name, by systemd, with all that runs in it.
     Scope(String),
     /// Processes in the host's pid namespace, whose root is a file system of this name.

@@ -9,9 +9,11 @@
 pub mod artifacts;
 pub mod failure;
 pub mod groups;
+pub mod handover;
 pub mod launch;
 pub mod layers;
 pub mod order;
+pub mod outside;
 pub mod places;
 pub mod process;
 pub mod ready;

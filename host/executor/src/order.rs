@@ -15,7 +15,9 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rkt_plan::{CheckedPlan, Credentials, Jail, Namespace, Program as PlannedProgram, Role, Template, User};
+use rkt_plan::{
+    CheckedPlan, CleanPath, Confinement, Credentials, Jail, Namespace, Program as PlannedProgram, Role, Template, User,
+};
 use rkt_sys::capability::Capabilities;
 use rkt_sys::network::Isolated;
 use rkt_sys::root::Root;
@@ -28,6 +30,7 @@ use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::journal::Effect;
 use crate::launch::{Command, Launch};
+use crate::outside::{self, Meeting, Outside};
 use crate::places::Parts;
 use crate::process::drop_stdio;
 use crate::program::{self, Program};
@@ -39,16 +42,18 @@ use crate::words::{bind, capabilities, device, hostname, limit, oom_score, root,
 #[derive(Debug)]
 pub struct Prepared {
     /// Namespaces that are made with the first process, beside that of mounts.
-    own: BTreeSet<Namespace>,
+    pub(crate) own: BTreeSet<Namespace>,
     /// That of the network, where it is made before.
-    network: Option<Isolated>,
-    hostname: Option<String>,
+    pub(crate) network: Option<Isolated>,
+    pub(crate) hostname: Option<String>,
     /// The control group of the first process; none: its parent's.
-    group: Option<OwnedFd>,
+    pub(crate) group: Option<OwnedFd>,
     /// The first process's own file system. None: it stays among the host's mounts, and each app's first process
     /// parts from them.
-    scaffold: Option<OwnedFd>,
-    apps: Vec<PreparedApp>,
+    pub(crate) scaffold: Option<OwnedFd>,
+    pub(crate) apps: Vec<PreparedApp>,
+    /// Where whoever prepares this meets the init that a program starts.
+    pub(crate) meeting: Option<Meeting>,
 }
 
 /// The same of one app, or of a program in its jail.
@@ -69,6 +74,8 @@ pub struct PreparedApp {
     pub(crate) files: Vec<(Role, OwnedFd)>,
     /// The program's descriptors from 3 on.
     pub(crate) handles: Vec<OwnedFd>,
+    /// Of a program outside of its jail.
+    pub(crate) outside: Option<Outside>,
 }
 
 impl Prepared {
@@ -99,21 +106,59 @@ impl Prepared {
             apps.push(prepared.map_err(|cause| cause.within(format!("app {}", app.name)))?);
         }
         let hostname = plan.hostname.clone();
-        Ok(Self { own, network, hostname, group: hold.group_of_init()?, scaffold, apps })
+        let group = hold.group_of_init()?;
+        Ok(Self { own, network, hostname, group, scaffold, apps, meeting: None })
     }
 
-    /// A program in its jail, which has namespaces of its own and no network. Of the pod's programs it has
-    /// this number.
+    /// A program: in its jail it has namespaces of its own and no network, outside of it those of the host. Of the
+    /// pod's programs it has this number.
     ///
     /// # Errors
     /// As for [`Prepared::apps_of`].
     pub fn program(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
+        match jailed.program.confinement {
+            Confinement::Jailed => Self::program_in_jail(jailed, launch, hold),
+            Confinement::Unconfined => Self::program_outside(jailed, launch, hold),
+        }
+    }
+
+    fn program_outside(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
+        let (program, number) = (jailed.program, jailed.number);
+        let mut prepare = || {
+            let (limits, group) = hold.of_program(number, &program.jail)?;
+            let outside = Outside::prepare(number, &program.own_directories, launch)?;
+            let command = program::command(jailed.role, program, launch, Some(outside.tree()?))?;
+            let parts = Parts::with_limits(launch, &program.jail, root::bare()?, Some(limits))?;
+            let meeting = jailed.socket.map(|path| Meeting::arrange(&parts.root, path, group)).transpose()?;
+            let app = PreparedApp {
+                plan: program.jail.clone(),
+                user: user::ids(&program.jail.user, number)?,
+                command,
+                limits: parts.limits,
+                own_cgroup_namespace: false,
+                root: parts.root,
+                binds: parts.binds,
+                devices: Vec::new(),
+                filter: None,
+                files: vec![(jailed.role.clone(), program::open(&program.file, launch)?)],
+                handles: program::handles(program, launch, jailed.channel)?,
+                base: Base::Host(None),
+                outside: Some(outside),
+            };
+            Ok((app, meeting))
+        };
+        let (app, meeting) = prepare().map_err(|cause: Failure| cause.within(jailed.role.to_string()))?;
+        let (own, group) = (BTreeSet::new(), hold.group_of_init()?);
+        Ok(Self { own, network: None, hostname: None, group, scaffold: None, apps: vec![app], meeting })
+    }
+
+    fn program_in_jail(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
         let (scaffold, nodes) = scaffold::prepare()?;
         let mut making = Making { launch, nodes: Some(&nodes), hold, own_cgroup_namespace: true };
         let own = Namespace::ALL.into_iter().filter(|namespace| *namespace != Namespace::User).collect();
         let prepared = making.program(jailed).map_err(|cause| cause.within(jailed.role.to_string()))?;
-        let (network, hostname, group) = (None, None, hold.group_of_init()?);
-        Ok(Self { own, network, hostname, group, scaffold: Some(scaffold), apps: vec![prepared] })
+        let (group, scaffold) = (hold.group_of_init()?, Some(scaffold));
+        Ok(Self { own, network: None, hostname: None, group, scaffold, apps: vec![prepared], meeting: None })
     }
 
     /// Makes the first process of the namespaces, which does this and ends with the code that it returns.
@@ -160,9 +205,9 @@ impl Prepared {
         drop_stdio(if self.stays_with_host() { scaffold::HOSTS_NULL } else { scaffold::NULL })
     }
 
-    /// Every descriptor in it, for a process that closes all others.
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.apps.iter().flat_map(PreparedApp::descriptors).chain(self.scaffold.iter().map(OwnedFd::as_fd)).collect()
+    /// Takes out where the init is met that the program starts.
+    pub fn take_meeting(&mut self) -> Option<Meeting> {
+        self.meeting.take()
     }
 
     /// The apps, in the order of the pod.
@@ -187,31 +232,38 @@ pub struct Jailed<'a> {
     pub program: &'a PlannedProgram,
     /// What may be started in its jail later.
     pub templates: &'a [(Role, &'a Template)],
-    /// What leads to the init that it starts; none where it starts none.
+    /// What leads to the init that it starts, where it is told that by a descriptor.
     pub channel: Option<BorrowedFd<'a>>,
+    /// Where in its tree that init is met, where it is met there.
+    pub socket: Option<&'a CleanPath>,
 }
 
 /// What is common to all that is prepared for one first process.
-struct Making<'a> {
-    launch: &'a Launch,
+pub(crate) struct Making<'a> {
+    pub(crate) launch: &'a Launch,
     /// Where nodes of devices go, in the file system of the first process, where that has one.
-    nodes: Option<&'a Root>,
-    hold: &'a mut Hold,
-    own_cgroup_namespace: bool,
+    pub(crate) nodes: Option<&'a Root>,
+    pub(crate) hold: &'a mut Hold,
+    pub(crate) own_cgroup_namespace: bool,
 }
 
 impl Making<'_> {
-    fn app(&mut self, app: &Jail, filter: Option<Filter>) -> Result<PreparedApp, Failure> {
+    /// An app whose filter is made by whoever starts it.
+    pub(crate) fn app_without_filter(&mut self, app: &Jail) -> Result<PreparedApp, Failure> {
         let missing = || Failure::new("the launch has no command for it");
         let command = self.launch.commands.get(&app.name).ok_or_else(missing)?.clone();
-        let prepared = self.jail(app, command, root::of_app(self.launch, &app.name)?, user::ids(&app.user, 0)?)?;
+        self.jail(app, command, root::of_app(self.launch, &app.name)?, user::ids(&app.user, 0)?)
+    }
+
+    fn app(&mut self, app: &Jail, filter: Option<Filter>) -> Result<PreparedApp, Failure> {
+        let prepared = self.app_without_filter(app)?;
         Ok(PreparedApp { filter: filter.map_or_else(|| prepared.compile(), |same| Ok(Some(same)))?, ..prepared })
     }
 
     fn program(&mut self, jailed: &Jailed<'_>) -> Result<PreparedApp, Failure> {
         let program = jailed.program;
         let user = user::ids(&program.jail.user, jailed.number)?;
-        let command = program::command(jailed.role, program, self.launch)?;
+        let command = program::command(jailed.role, program, self.launch, None)?;
         let mut prepared = self.jail(&program.jail, command, root::bare()?, user)?;
         prepared.filter = prepared.compile()?;
         let files = [(jailed.role.clone(), &program.file)]
@@ -233,14 +285,13 @@ impl Making<'_> {
     ) -> Result<PreparedApp, Failure> {
         let limits = self.hold.limit(jail)?;
         let parts = Parts::with_limits(self.launch, jail, root, limits)?;
-        let name = |index| format!("{}-{index}", jail.name);
         let owner = (jail.user == User::Own).then_some(&user);
         let needs_scaffold = !jail.devices.is_empty() || !jail.masked.is_empty();
         let (own, own_nodes) = (self.nodes.is_none() && needs_scaffold).then(scaffold::prepare).transpose()?.unzip();
         let nodes = self.nodes.or(own_nodes.as_ref());
         let devices = parts.devices.iter().enumerate();
-        let devices =
-            devices.map(|(index, model)| model.make(nodes.ok_or_else(scaffold::missing)?, &name(index), owner));
+        let devices = devices
+            .map(|(index, model)| model.make(nodes.ok_or_else(scaffold::missing)?, &node_name(jail, index), owner));
         let devices = devices.collect::<Result<_, _>>()?;
         Ok(PreparedApp {
             limits: parts.limits,
@@ -254,9 +305,15 @@ impl Making<'_> {
             filter: None,
             files: Vec::new(),
             handles: Vec::new(),
+            outside: None,
             plan: jail.clone(),
         })
     }
+}
+
+/// The name of a device's node, by the number of the device in the plan.
+pub(crate) fn node_name(jail: &Jail, index: usize) -> String {
+    format!("{}-{index}", jail.name)
 }
 
 impl PreparedApp {
@@ -269,7 +326,7 @@ impl PreparedApp {
         self.files.iter().find(|(known, _)| known == role).map(|(_, file)| file)
     }
 
-    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let binds = self.binds.iter().flatten().map(bind::Bind::as_fd);
         let devices = self.devices.iter().filter_map(device::Device::descriptor);
         let limits = self.limits.iter().flat_map(limit::Place::descriptors);
@@ -328,6 +385,9 @@ pub(crate) fn confine(
     handles: &[OwnedFd],
     status: &mut ManuallyDrop<OwnedFd>,
 ) -> Result<Infallible, Failure> {
+    if app.outside.is_some() {
+        return outside::run(app, command, handles, status);
+    }
     let file = keep_descriptors(app, command, handles, status)?;
     let planned = capabilities::available(app.plan.capabilities)?;
     capabilities::limit(planned)?;
@@ -356,7 +416,7 @@ pub(crate) fn confine(
 
 /// Closes all descriptors but those that the command gets, gives these their numbers, and returns the file
 /// that is executed, where the plan names one.
-fn keep_descriptors(
+pub(crate) fn keep_descriptors(
     app: &PreparedApp,
     command: &Command,
     handles: &[OwnedFd],

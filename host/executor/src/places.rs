@@ -23,10 +23,12 @@ use std::path::{Path, PathBuf};
 use rkt_plan::{CheckedPlan, Credentials, Jail, Mount, Namespace, User};
 use rkt_sys::mount::{self, Attributes, Depth, FileSystem};
 use rkt_sys::namespace;
+use rkt_sys::pidfd::PidFd;
 use rkt_sys::root::Root;
-use rkt_sys::spawn::Child;
+
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::failure::Failure;
 use crate::hold::Hold;
@@ -83,12 +85,12 @@ impl Parts {
 
 /// Puts the parts of apps, by their numbers, into the places of an init that has not cleared them yet.
 ///
-/// `init` is its process. The calling process enters its mount namespace and stays there: it is one that
+/// `init` is its process, by pid and pinned. The calling process enters its mount namespace and stays there: it is one that
 /// ends soon.
 ///
 /// # Errors
 /// Init has no mount namespace of its own, or the kernel refused a step; nothing is left in the places.
-pub fn put(init: &Child, apps: &[(usize, Parts)]) -> Result<(), Failure> {
+pub fn put(init: (Pid, &PidFd), apps: &[(usize, Parts)]) -> Result<(), Failure> {
     let groups: Vec<_> = apps
         .iter()
         .map(|(_, parts)| parts.limits.as_ref().map(limit::Place::mounts).transpose())
@@ -110,14 +112,14 @@ pub fn put(init: &Child, apps: &[(usize, Parts)]) -> Result<(), Failure> {
 }
 
 /// Enters init's mount namespace, which is never the host's: what is put there would be on the host.
-fn enter(init: &Child) -> Result<(), Failure> {
+fn enter((pid, process): (Pid, &PidFd)) -> Result<(), Failure> {
     let failed = || "enter the pod";
     let of = |process: &str| std::fs::metadata(format!("/proc/{process}/ns/mnt")).map(|stat| stat.ino());
-    let (hosts, inits) = (of("self"), of(&init.pid.to_string()));
+    let (hosts, inits) = (of("self"), of(&pid.to_string()));
     if hosts.map_err(Failure::of(failed))? == inits.map_err(Failure::of(failed))? {
         return Err(Failure::new("its init is among the host's mounts").within(failed()));
     }
-    namespace::enter(init.process.as_fd(), namespace::Namespace::Mount).map_err(Failure::of(failed))
+    namespace::enter(process.as_fd(), namespace::Namespace::Mount).map_err(Failure::of(failed))
 }
 
 fn make_places() -> rkt_sys::Result<Root> {
@@ -197,6 +199,7 @@ impl PreparedApp {
             command,
             files: Vec::new(),
             handles: Vec::new(),
+            outside: None,
             limits: limits(app, &places)?,
             own_cgroup_namespace: !plan.shared.contains(&Namespace::Cgroup),
             base: Base::Init,

@@ -342,7 +342,11 @@ pub fn become_init(in_own_pid_namespace: bool) -> Result<(), Failure> {
         process::become_child_subreaper()
     };
     made.and_then(|()| process::set_dumpable(false)).map_err(failed("become the parent of the pod's processes"))?;
-    rustix::process::setsid().map(drop).map_err(failed("begin a session"))
+    match rustix::process::setsid() {
+        // Whoever made this process has begun one for it.
+        Err(Errno::PERM) if rustix::process::getsid(None) == Ok(rustix::process::getpid()) => Ok(()),
+        begun => begun.map(drop).map_err(failed("begin a session")),
+    }
 }
 
 /// Lets go of the caller's input and output, for the null device at this place.

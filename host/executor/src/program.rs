@@ -80,8 +80,13 @@ impl Program {
     }
 }
 
-/// The command of a program that the plan names.
-pub(crate) fn command(role: &Role, program: &rkt_plan::Program, launch: &Launch) -> Result<Command, Failure> {
+/// The command of a program that the plan names. A tree is what the arguments of one outside of its jail can name.
+pub(crate) fn command(
+    role: &Role,
+    program: &rkt_plan::Program,
+    launch: &Launch,
+    tree: Option<&str>,
+) -> Result<Command, Failure> {
     let mut environment = program.environment.clone();
     if let Some(app) = &program.environment_of {
         let theirs = &command_of(launch, app)?.environment;
@@ -90,14 +95,13 @@ pub(crate) fn command(role: &Role, program: &rkt_plan::Program, launch: &Launch)
     }
     Ok(Command {
         file: Some(role.clone()),
-        arguments: words(program, &program.arguments, launch, None)?,
+        arguments: words(program, &program.arguments, launch, tree)?,
         environment,
         working_directory: "/".to_owned(),
     })
 }
 
-/// A program's name and the arguments that a plan gives it, with what is put in. A tree is what the
-/// arguments of a program outside of its jail can name.
+/// A program's name and the arguments that a plan gives it, with what is put in.
 fn words(
     program: &rkt_plan::Program,
     arguments: &[Argument],

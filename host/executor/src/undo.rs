@@ -44,7 +44,7 @@ pub fn undo_apps_but(pod: impl AsFd, names: &[String]) -> Result<(), Failure> {
     let effects = journal::read(&pod)?;
     let groups = effects.iter().filter_map(|effect| match effect {
         Effect::Group(path) if is_of_another(path) => Some(path),
-        Effect::Group(_) | Effect::Scope(_) | Effect::Processes(_) | Effect::Undone => None,
+        Effect::Group(_) | Effect::Program(_) | Effect::Scope(_) | Effect::Processes(_) | Effect::Undone => None,
     });
     groups.map(|path| remove_group(path)).fold(Ok(()), Result::and)
 }
@@ -57,7 +57,7 @@ fn undo_each(pod: impl AsFd, end_processes: impl Fn(&str) -> Result<(), Failure>
     let mut first = None;
     for effect in effects {
         let undone = match &effect {
-            Effect::Group(path) => remove_group(path),
+            Effect::Group(path) | Effect::Program(path) => remove_group(path),
             Effect::Scope(name) => systemd::stop_scope(name),
             Effect::Processes(root) => end_processes(root),
             Effect::Undone => Ok(()),

@@ -109,7 +109,7 @@ impl Guest {
             theirs.push(its);
         }
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
-        let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), home.as_fd(), theirs))?;
+        let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), Some(home.as_fd()), theirs))?;
         link.flush().map_err(failed("speak to the monitor"))?;
         Ok(Self { init, inner: Link::new(ours).map_err(failed("make a connection to init"))?, outputs })
     }
@@ -167,7 +167,10 @@ impl Guest {
             self.inner.receive().map_err(failed("hear init"))?;
         }
         while let Some((stream, frame)) = self.inner.next_frame().map_err(failed("hear init"))? {
-            link.send(stream, &frame);
+            // What the apps wrote is not carried yet when init has nothing more to say.
+            if (stream, &frame) != (Stream::new(CALL, Channel::Message), &Frame::End) {
+                link.send(stream, &frame);
+            }
         }
         self.outputs.retain(|app, output| {
             output.advance(output_call(*app), link);

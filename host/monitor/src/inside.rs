@@ -59,6 +59,16 @@ impl Output {
         Ok(([from_output, from_error], Self { output, error }))
     }
 
+    /// The write ends, as they are handed over.
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.output.as_fd(), self.error.as_fd()]
+    }
+
+    /// The same from copies of them, in this order; none where there are no more.
+    pub(crate) fn of_descriptors(from: &mut impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        Some(Self { output: from.next()?, error: from.next()? })
+    }
+
     fn into_stdio(self) -> Stdio {
         Stdio::Files { input: None, output: self.output, error: self.error }
     }
@@ -80,7 +90,7 @@ struct Init {
 
 /// Runs as init until the pod has ended; returns the process's code. Everything that the caller holds
 /// is a copy of the monitor's: what is not handed over here is closed.
-pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>, outputs: Vec<Output>) -> i32 {
+pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: Option<BorrowedFd<'_>>, outputs: Vec<Output>) -> i32 {
     let Ok(mut link) = greet(&pod, link, lock, &outputs) else {
         return 1;
     };
@@ -109,7 +119,7 @@ pub(crate) fn run(mut pod: Prepared, link: BorrowedFd<'_>, lock: BorrowedFd<'_>,
 fn greet(
     pod: &Prepared,
     link: BorrowedFd<'_>,
-    lock: BorrowedFd<'_>,
+    lock: Option<BorrowedFd<'_>>,
     outputs: &[Output],
 ) -> Result<Link, Box<dyn std::error::Error>> {
     let mut kept = pod.descriptors();
@@ -118,7 +128,7 @@ fn greet(
     if pod.shares_pids() {
         // This process may outlive the monitor, to end the pod; until then the pod is locked. Elsewhere
         // it dies with the monitor, and a directory of the host in its hands would be a way out.
-        kept.push(lock);
+        kept.extend(lock);
     }
     own::close_all_but(&kept)?;
     Ok(Link::new(link.try_clone_to_owned()?)?)
@@ -168,6 +178,7 @@ impl Init {
             if self.has_ended() || self.link.has_ended() {
                 // What the apps said last goes as far as the monitor takes it unasked.
                 self.advance_outputs();
+                self.link.send(Stream::new(CALL, Channel::Message), &Frame::End);
                 return send_all(&mut self.link);
             }
             self.wait()?;

@@ -1,5 +1,5 @@
-//! The static program: the monitor outside a pod, and, made by it, init inside; and the first process of a
-//! guest, which starts that init there.
+//! The static program: the monitor outside a pod, and, made by it, init inside; that same init where a program
+//! makes the pod's namespaces; and the first process of a guest, which starts that init there.
 //!
 //! `rkt run` becomes it, so its pid, exit code and signals are the caller's. The only program of the
 //! pod's that has rights on the host while the pod runs is this one, and it takes no decision: what
@@ -17,6 +17,7 @@ mod between;
 mod guest;
 mod idle;
 mod inside;
+mod met;
 mod outside;
 
 /// The monitor's own failure, as opposed to an app's code.
@@ -28,6 +29,10 @@ static ALLOCATOR: Allocator = Allocator::new();
 
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse(std::env::args_os().skip(1)) else {
+        if let Some(socket) = met::socket(std::env::args_os().skip(1)) {
+            let code = met::run(&socket);
+            return ExitCode::from(u8::try_from(code).unwrap_or(FAILURE));
+        }
         if guest::is_here() {
             return guest::run();
         }

@@ -11,8 +11,8 @@ use std::os::unix::net::UnixListener;
 use rkt_executor::process::failed;
 use rkt_executor::{Failure, Hold, Launch, Prepared, undo, undo_after_the_last};
 use rkt_monitor::frame::{Frame, Stream};
+use rkt_monitor::link::Link;
 use rkt_monitor::start::Arguments;
-use rkt_plan::{Channel, Inside, MainProgram};
 use rkt_sys::pidfd::Exit;
 use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::process;
@@ -25,6 +25,7 @@ use self::clients::Clients;
 use self::debug::Debug;
 use self::ending::Ending;
 use self::guest::{Expected, Guest};
+use self::meeting::Awaited;
 use self::output::Outputs;
 use self::programs::{Cell, Entry, Heard, Helpers};
 use self::record::Record;
@@ -38,6 +39,7 @@ mod debug;
 mod ending;
 mod errand;
 mod guest;
+mod meeting;
 mod notify;
 mod output;
 mod programs;
@@ -78,7 +80,7 @@ struct Monitor {
     apps: Apps,
     ending: Ending,
     outputs: Outputs,
-    /// The number of the first app's output.
+    /// The number of the output of what is first, the first app or the program.
     voices: usize,
     clients: Clients,
     record: Record,
@@ -139,22 +141,29 @@ fn start(
     let helpers = Helpers::start(launch, &plan, pod, &mut outputs, &mut hold)?;
     debug.step("start helpers");
     let mut expected = None;
-    let prepared = match &plan.program {
+    let mut prepared = match &plan.program {
         None => Prepared::apps_of(launch, &plan, &mut hold)?,
-        Some(MainProgram { inside: Inside::Init { channel: Channel::Socket(_), .. }, .. }) => {
-            return Err(Failure::new("this monitor speaks to no init on a socket"));
-        }
         Some(main) => {
-            let (guest, theirs) = Expected::of(main)?.unzip();
-            expected = guest;
-            programs::prepare(launch, &plan, &main.program, theirs.as_ref().map(OwnedFd::as_fd), &mut hold)?
+            expected = Expected::of(main)?;
+            let theirs = expected.as_ref().map(|(_, theirs)| theirs.as_fd());
+            programs::prepare(launch, &plan, main, theirs, &mut hold)?
         }
     };
+    let meeting = prepared.take_meeting();
     debug.step("prepare mounts and groups");
     let (voices, theirs) = outputs.add(&prepared)?;
     let first = Cell::start(prepared, pod, theirs)?;
     debug.step("make the pod's first process");
-    let guest = expected.map(|expected| Guest::meet(launch, &plan, expected, pod, &mut outputs)).transpose()?;
+    // The program gets going meanwhile.
+    let guest = match (expected, meeting) {
+        (None, _) => None,
+        (Some((expected, _)), None) => Some(Guest::machine(launch, &plan, expected, pod, &mut outputs)?),
+        (Some((expected, theirs)), Some(meeting)) => {
+            let of = (launch, &source);
+            let awaited = Awaited::prepare(meeting, theirs, of, &plan, &mut hold, &mut outputs)?;
+            Some(Guest::awaited(launch, expected, awaited, pod)?)
+        }
+    };
     let record = Record::begin(pod, first.init.pid)?;
     let clients = Clients::new(control)?;
     let pod = pod.try_clone().map_err(failed("hold the pod's directory"))?;
@@ -179,7 +188,17 @@ fn start(
     })
 }
 
+/// The connection to the init that starts the apps.
+fn inside<'a>(first: &'a mut Cell, guest: &'a mut Option<Guest>) -> &'a mut Link {
+    guest.as_mut().map_or(&mut first.link, |guest| &mut guest.link)
+}
+
 impl Monitor {
+    /// The number of the first app's output.
+    fn first_voice(&self) -> usize {
+        self.guest.as_ref().map_or(self.voices, |guest| guest.voices)
+    }
+
     /// Serves until init has ended and all output was handed on.
     fn serve(mut self, pod: &OwnedFd) -> Result<Ended, Failure> {
         let served = self.serve_init();
@@ -220,15 +239,16 @@ impl Monitor {
             self.hear_init(events.init_has_ended)?;
             self.hear_guest(events.init_has_ended)?;
             self.hear_helpers()?;
-            self.outputs.advance(self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link));
+            self.outputs.advance(inside(&mut self.first, &mut self.guest));
             if events.newcomers {
                 self.clients.accept();
             }
+            let init_pid = self.guest.as_ref().and_then(Guest::init).map_or(self.first.init.pid, |init| init.pid);
             let pod = clients::Pod {
-                init: self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link),
+                init: inside(&mut self.first, &mut self.guest),
                 ending: &mut self.ending,
                 apps: &self.apps,
-                init_pid: self.first.init.pid,
+                init_pid,
                 entry: &self.entry,
                 is_changing: self.change.is_some(),
             };
@@ -341,8 +361,7 @@ impl Monitor {
         match event {
             Event::Made { app, pid } => {
                 self.apps.made(app, pid)?;
-                let voices = self.guest.as_ref().map_or(self.voices, |guest| guest.voices);
-                self.outputs.name(voices + app, self.apps.name(app)?, pid);
+                self.outputs.name(self.first_voice() + app, self.apps.name(app)?, pid);
             }
             Event::Up { app } => {
                 self.debug.step(&format!("app {} is up", self.apps.name(app)?));
@@ -382,7 +401,7 @@ impl Monitor {
     fn carry_out_ending(&mut self) {
         if self.ending.is_to_ask() {
             self.first.wake();
-            let inside = self.guest.as_mut().map_or(&mut self.first.link, |guest| &mut guest.link);
+            let inside = inside(&mut self.first, &mut self.guest);
             match self.entry.stop() {
                 Some(enter) => self.clients.run(&enter, inside),
                 None => inside.send_message(CALL, &Order::Signal(Signal::TERM.as_raw())),

@@ -62,7 +62,7 @@ impl Word {
 /// # Errors
 /// The first thing that differs and cannot change.
 pub fn change(running: (&Plan, &CheckedPlan), wanted: (&Plan, &CheckedPlan)) -> Result<AppChange, Unchangeable> {
-    if running.1.program.is_some() || wanted.1.program.is_some() {
+    if !running.1.has_init_in_reach() || !wanted.1.has_init_in_reach() {
         return Err(Unchangeable::Program);
     }
     let names = |plan: &CheckedPlan| plan.apps.iter().map(|app| app.name.clone()).collect::<Vec<_>>();

@@ -13,7 +13,7 @@ use crate::capability::CapabilitySet;
 use crate::path::CleanPath;
 use crate::permission::Namespace;
 use crate::pod::{Access, Credentials, LimitKind};
-use crate::program::{Handle, Helper, Inside, MainProgram, Template};
+use crate::program::{Channel, Confinement, Handle, Helper, Inside, MainProgram, Template};
 use crate::seccomp::SeccompPolicy;
 
 /// What is done for a pod.
@@ -47,11 +47,21 @@ impl CheckedPlan {
         self.program.as_ref().is_some_and(|main| main.inside == Inside::Opaque)
     }
 
-    /// Whether an app or a program of the pod has a limit.
-    pub fn has_limits(&self) -> bool {
+    /// Whether rkt starts apps by an init that is a process of the host's kernel.
+    pub fn has_init_in_reach(&self) -> bool {
+        self.program
+            .as_ref()
+            .is_none_or(|main| matches!(&main.inside, Inside::Init { channel: Channel::Socket(_), .. }))
+    }
+
+    /// Whether the pod has control groups: for limits of an app or a program, and for a program that no jail keeps
+    /// together.
+    pub fn has_groups(&self) -> bool {
+        let is_limited = |jail: &Jail| !jail.limits.is_empty();
         let programs =
             self.program.iter().map(|main| &main.program).chain(self.helpers.iter().map(|helper| &helper.program));
-        self.apps.iter().chain(programs.map(|program| &program.jail)).any(|jail| !jail.limits.is_empty())
+        self.apps.iter().any(is_limited)
+            || programs.into_iter().any(|it| it.confinement == Confinement::Unconfined || is_limited(&it.jail))
     }
 
     /// What has to be made or found for the plan's programs, each once.

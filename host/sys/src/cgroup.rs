@@ -191,14 +191,23 @@ impl Hierarchies {
         {
             needed.push((killer, Vec::new()));
         }
-        let directories = needed.into_iter().map(|(hierarchy, controllers)| {
-            let base = match base {
-                Base::Top => &hierarchy.mount_point,
-                Base::Own => &hierarchy.own,
-            };
-            Directory { version: hierarchy.version, controllers, base: base.clone(), path: base.join(path) }
-        });
+        let directories =
+            needed.into_iter().map(|(hierarchy, controllers)| directory_of(hierarchy, base, path, controllers));
         Ok(Group::new(directories.collect()))
+    }
+
+    /// The same, and in each version 1 hierarchy that has a name and no controllers: there service managers keep
+    /// processes apart.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::group`].
+    pub fn group_of_services(&self, base: Base, path: &Path, controllers: &[Controller]) -> Result<Group> {
+        let mut group = self.group(base, path, controllers)?;
+        let is_named = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name.starts_with("name="));
+        for hierarchy in self.0.iter().filter(is_named) {
+            group.add_directory(directory_of(hierarchy, base, path, Vec::new()));
+        }
+        Ok(group)
     }
 
     fn with_named_controller(&self, name: &str) -> Option<&Hierarchy> {
@@ -210,6 +219,14 @@ impl Hierarchies {
         let unified = self.0.iter().find(|hierarchy| hierarchy.version == Version::V2);
         unified.or_else(|| self.with_named_controller("freezer"))
     }
+}
+
+fn directory_of(hierarchy: &Hierarchy, base: Base, path: &Path, controllers: Vec<Controller>) -> Directory {
+    let base = match base {
+        Base::Top => &hierarchy.mount_point,
+        Base::Own => &hierarchy.own,
+    };
+    Directory { version: hierarchy.version, controllers, base: base.clone(), path: base.join(path) }
 }
 
 fn missing(controller: Controller) -> Error {

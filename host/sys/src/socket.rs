@@ -20,6 +20,9 @@ use crate::{Error, Result};
 /// How many descriptors go with one message here; the kernel takes more.
 pub const MOST_DESCRIPTORS: usize = 8;
 
+/// The longest text of a parcel, with a space for each message with descriptors, in bytes.
+pub const MOST_OF_A_PARCEL: usize = 1024 * 1024;
+
 /// Listens as `name` in `directory`. Only processes that may write to the socket can connect: those
 /// of its owner, and root.
 ///
@@ -97,6 +100,42 @@ pub fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8], descriptors
     Ok(received.bytes)
 }
 
+/// Sends copies of any number of descriptors, and text, and says that nothing more comes: the other end takes it by
+/// [`receive_parcel`].
+///
+/// # Errors
+/// Where the other end is closed, or, where the socket does not block, has no room.
+pub fn send_parcel(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>], text: &[u8]) -> Result<()> {
+    for some in descriptors.chunks(MOST_DESCRIPTORS) {
+        // They cannot go without a byte. A space before a text says nothing.
+        send_descriptors(socket, b" ", some)?;
+    }
+    let mut sent = 0;
+    while sent < text.len() {
+        sent += rustix::net::send(socket, &text[sent..], SendFlags::NOSIGNAL).map_err(Error::on("send", "a parcel"))?;
+    }
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Write).map_err(Error::on("shutdown", "a connection"))
+}
+
+/// Receives what [`send_parcel`] sends, waiting for all of it: the descriptors in their order, close-on-exec, and
+/// the text, with spaces before it.
+///
+/// # Errors
+/// Where it is more than [`MOST_OF_A_PARCEL`], or the connection breaks.
+pub fn receive_parcel(socket: BorrowedFd<'_>) -> Result<(Vec<OwnedFd>, Vec<u8>)> {
+    let (mut descriptors, mut text) = (Vec::new(), Vec::new());
+    loop {
+        let mut bytes = [0; 4096];
+        match receive_descriptors(socket, &mut bytes, &mut descriptors)? {
+            0 => return Ok((descriptors, text)),
+            length => text.extend_from_slice(&bytes[..length]),
+        }
+        if text.len() > MOST_OF_A_PARCEL {
+            return Err(Error::refused("recvmsg", "a parcel", format!("more than {MOST_OF_A_PARCEL} bytes")));
+        }
+    }
+}
+
 fn stream() -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
@@ -164,6 +203,22 @@ mod tests {
         assert_eq!(receive_descriptors(theirs.as_fd(), &mut bytes, &mut received).unwrap(), 0);
         let many = [sent.as_fd(); MOST_DESCRIPTORS + 1];
         assert!(send_descriptors(theirs.as_fd(), b"x", &many).is_err());
+    }
+
+    #[test]
+    fn a_parcel_arrives_whole_and_in_order() {
+        let (ours, theirs) = pair().unwrap();
+        let files: Vec<File> = (0..MOST_DESCRIPTORS * 2 + 3).map(|_| tempfile::tempfile().unwrap()).collect();
+        let inode = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).unwrap().st_ino;
+        let sent: Vec<BorrowedFd<'_>> = files.iter().map(File::as_fd).collect();
+        send_parcel(ours.as_fd(), &sent, b"[1]").unwrap();
+        let (received, text) = receive_parcel(theirs.as_fd()).unwrap();
+        let inodes = received.iter().map(|fd| inode(fd.as_fd()));
+        assert!(inodes.eq(sent.iter().map(|fd| inode(*fd))));
+        assert_eq!(text.trim_ascii(), b"[1]");
+        let (ours, theirs) = pair().unwrap();
+        drop(ours);
+        assert_eq!(receive_parcel(theirs.as_fd()).unwrap().1, b"", "whoever is gone has sent nothing");
     }
 
     #[test]

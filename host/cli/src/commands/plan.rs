@@ -135,7 +135,7 @@ fn shown(pod: &ResolvedPod, verdict: &Verdict, format: OutputFormat) -> String {
 
 /// Where the control groups would be if the pod was run from here; none where it has no limit.
 fn control_groups(plan: &CheckedPlan) -> Option<String> {
-    plan.has_limits().then(|| match Owner::find() {
+    plan.has_groups().then(|| match Owner::find() {
         Ok(owner) => owner.to_string(),
         Err(failure) => format!("unknown: {}", on_one_line(&failure)),
     })

@@ -67,6 +67,12 @@ impl Bind {
         Ok(Self { mount, kind: Kind::of(&stat) })
     }
 
+    /// The same of a mount that was handed over, attached nowhere.
+    pub(crate) fn of_handed(mount: OwnedFd) -> Result<Self, Failure> {
+        let stat = rustix::fs::fstat(&mount).map_err(Failure::of(|| "take a bind that was handed over"))?;
+        Ok(Self { mount, kind: Kind::of(&stat) })
+    }
+
     /// Whether it is a directory or not.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

@@ -56,9 +56,8 @@ impl Model {
     /// Makes a node like it, under a name of its own in `nodes`, the scaffold's directory. Where it has an owner,
     /// it is theirs alone.
     pub(crate) fn make(&self, nodes: &Root, name: &str, owner: Option<&Credentials>) -> Result<Device, Failure> {
-        let node = PathBuf::from(name);
-        self.make_at(nodes, &node, owner).map_err(Failure::of(|| format!("offer device {}", self.path)))?;
-        Ok(Device { path: self.path.clone(), node: Node::Named(node) })
+        self.make_at(nodes, Path::new(name), owner).map_err(Failure::of(|| format!("offer device {}", self.path)))?;
+        Ok(Device::named(&self.path, name.to_owned()))
     }
 
     /// Makes a node like it somewhere.
@@ -77,6 +76,11 @@ impl Device {
         let mount = mount::clone_tree(node.as_fd(), Depth::One)
             .map_err(Failure::of(|| format!("take the node of device {path}")))?;
         Ok(Self { path: path.clone(), node: Node::Mount(mount) })
+    }
+
+    /// The device for this path of an app, by a node of this name in init's file system.
+    pub(crate) fn named(path: &CleanPath, name: String) -> Self {
+        Self { path: path.clone(), node: Node::Named(name.into()) }
     }
 
     /// The descriptor in it, where it has one.

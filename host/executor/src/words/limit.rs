@@ -33,11 +33,39 @@ impl Place {
         for path in group.paths() {
             journal.write(&Effect::Group(path.to_owned()))?;
         }
-        groups.create(&group).map_err(within)?;
-        for (kind, value) in &app.limits {
-            set(&group, *kind, *value).map_err(Failure::of(|| format!("limit {} to {value}", kind.name())))?;
+        Self::fill(groups, &group, app).map_err(within)
+    }
+
+    /// The same of a program outside of its jail, which has a group whether it has limits or not.
+    pub(crate) fn of_program(
+        groups: &PodGroups,
+        number: usize,
+        jail: &Jail,
+        journal: &mut Journal,
+    ) -> Result<(Self, Group), Failure> {
+        let group = groups.group_of_program(number, &controllers(jail))?;
+        for path in group.paths() {
+            journal.write(&Effect::Program(path.to_owned()))?;
         }
-        Self::open(&group).map_err(Failure::of(|| "open the control group"))
+        Ok((Self::fill(groups, &group, jail)?, group))
+    }
+
+    fn fill(groups: &PodGroups, group: &Group, jail: &Jail) -> Result<Self, Failure> {
+        groups.create(group)?;
+        for (kind, value) in &jail.limits {
+            set(group, *kind, *value).map_err(Failure::of(|| format!("{} to {value}", kind.name())))?;
+        }
+        Self::open(group).map_err(Failure::of(|| "open the control group"))
+    }
+
+    /// How it is handed over: whether there is a version 2 group, and in how many hierarchies of version 1 it is.
+    pub(crate) fn shape(&self) -> (bool, usize) {
+        (self.unified.is_some(), self.lists.len())
+    }
+
+    /// The same from descriptors that were handed over, in the order of [`Place::descriptors`].
+    pub(crate) fn of_descriptors(unified: Option<OwnedFd>, lists: Vec<OwnedFd>) -> Self {
+        Self { unified, lists: lists.into_iter().map(File::from).collect() }
     }
 
     fn open(group: &Group) -> rkt_sys::Result<Self> {

@@ -16,15 +16,15 @@ use rkt_monitor::Reply;
 use rkt_monitor::parcel::Outgoing;
 use rkt_plan::{AppChange, CheckedPlan, Stdio, change};
 use rkt_sys::memfd;
+use rkt_sys::pidfd::PidFd;
 use rkt_sys::poll::{PollFd, PollFlags};
-use rkt_sys::spawn::Child;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-use super::Monitor;
 use super::clients::{Asker, Wanted};
 use super::ending::PATIENCE;
 use super::errand::Errand;
+use super::{Monitor, inside};
 use crate::between::{CALL, NewApp, Order, launch_stream, output_call};
 use crate::idle::Idle;
 
@@ -109,11 +109,11 @@ impl Monitor {
             }
             Step::Starting { app, parcel } => {
                 if let Some(outgoing) = parcel
-                    && outgoing.advance(&mut self.first.link)
+                    && outgoing.advance(inside(&mut self.first, &mut self.guest))
                 {
                     let app = NewApp { number: *app, name: self.apps.name(*app)?.to_owned() };
                     *parcel = None;
-                    self.first.link.send_message(CALL, &Order::Add { apps: vec![app] });
+                    inside(&mut self.first, &mut self.guest).send_message(CALL, &Order::Add { apps: vec![app] });
                 }
                 Ok(())
             }
@@ -146,7 +146,7 @@ impl Monitor {
     }
 
     fn first_step(&mut self, wanted: &[u8]) -> Result<Step, Failure> {
-        if self.first.stays_with_host {
+        if self.guest.is_none() && self.first.stays_with_host {
             self.first.link.send_message(CALL, &Order::Part);
             return Ok(Step::Parting);
         }
@@ -155,12 +155,18 @@ impl Monitor {
 
     fn judge(&self, wanted: &[u8]) -> Result<Step, Failure> {
         let number = self.apps.next();
-        let init = &self.first.init;
-        let kept = [self.launch.as_fd(), self.pod.as_fd(), init.process.as_fd()];
+        let (pid, process) = match &self.guest {
+            None => (self.first.init.pid, &self.first.init.process),
+            Some(guest) => {
+                let init = guest.init().ok_or_else(|| Failure::new("the pod's init is not there yet"))?;
+                (init.pid, &init.process)
+            }
+        };
+        let kept = [self.launch.as_fd(), self.pod.as_fd(), process.as_fd()];
         let errand = Errand::start(&kept, || {
             let (verdict, launch, plan) = look(&self.launch, wanted)?;
             if let Verdict::Add { app, .. } = &verdict {
-                bring(&launch, &plan, app, number, &self.pod, init)?;
+                bring(&launch, &plan, app, number, &self.pod, (pid, process))?;
             }
             Ok(verdict)
         })?;
@@ -196,14 +202,15 @@ impl Monitor {
         if self.apps.leave(app)? {
             return self.kill(app, None);
         }
-        self.first.link.send_message(CALL, &Order::SignalApp { app, number: Signal::TERM.as_raw() });
+        inside(&mut self.first, &mut self.guest)
+            .send_message(CALL, &Order::SignalApp { app, number: Signal::TERM.as_raw() });
         self.step(Step::Asking { app, until: Instant::now() + PATIENCE });
         Ok(())
     }
 
     fn kill(&mut self, app: usize, failure: Option<Failure>) -> Result<(), Failure> {
         self.apps.leave(app)?;
-        self.first.link.send_message(CALL, &Order::Remove { app });
+        inside(&mut self.first, &mut self.guest).send_message(CALL, &Order::Remove { app });
         self.step(Step::Killing { app, failure });
         Ok(())
     }
@@ -290,7 +297,7 @@ impl Monitor {
         }
         let failure = failure.take();
         if failure.is_some() {
-            self.outputs.remove(self.voices + app);
+            self.outputs.remove(self.first_voice() + app);
         }
         self.apps.remove(app);
         self.clear(failure);
@@ -349,11 +356,11 @@ fn bring(
     app: &str,
     number: usize,
     pod: &OwnedFd,
-    init: &Child,
+    init: (Pid, &PidFd),
 ) -> Result<(), Failure> {
     let planned = plan.apps.iter().find(|planned| planned.name == app);
     let planned = planned.ok_or_else(|| Failure::new("the plan has no such app"))?;
-    let mut hold = Hold::of_running(pod, &launch.pod.uuid, init.pid, planned)?;
+    let mut hold = Hold::of_running(pod, &launch.pod.uuid, init.0, planned)?;
     let parts = Parts::take(launch, planned, &mut hold)?;
     places::put(init, &[(number, parts)])
 }

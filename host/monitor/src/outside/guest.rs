@@ -1,5 +1,5 @@
-//! The guest that the plan's program runs, as the monitor knows it: by its serial line, which is in hostile
-//! hands from the first byte on.
+//! The init that the plan's program starts, as the monitor knows it: by a connection. A guest's is its serial line,
+//! which is in hostile hands from the first byte on; one of this kernel is met on a socket first.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
@@ -13,20 +13,21 @@ use rkt_monitor::Ended;
 use rkt_monitor::frame::{Channel, Frame, Stream};
 use rkt_monitor::link::Link;
 use rkt_monitor::parcel::Outgoing;
-use rkt_plan::{Channel as Way, CheckedPlan, Inside, MainProgram};
-use rkt_sys::poll::PollFd;
+use rkt_plan::{CheckedPlan, Inside, MainProgram};
+use rkt_sys::poll::{PollFd, PollFlags};
 use rkt_sys::socket;
 use rustix::process::Signal;
 
+use super::meeting::{Awaited, Init};
 use super::output::Outputs;
 use super::{Monitor, programs, say};
 use crate::between::{CALL, Event, app_of, launch_stream, output_call};
 
-/// The connection to init in a guest.
+/// The connection to an init that a program starts.
 #[derive(Debug)]
 pub(super) struct Guest {
     pub(super) link: Link,
-    launch: Outgoing,
+    kind: Kind,
     started: Instant,
     speaks_within: Duration,
     /// What the user could do where it does not.
@@ -41,6 +42,17 @@ pub(super) struct Guest {
     has_finished: bool,
 }
 
+/// What it is, and how it learns what to do.
+#[derive(Debug)]
+enum Kind {
+    /// A machine, out of reach: it is sent what is to be started once it has spoken.
+    Machine { launch: Outgoing },
+    /// A process of this kernel, which is given all when it comes.
+    Awaited(Box<Awaited>),
+    /// It has come.
+    Met(Init),
+}
+
 /// A guest that is to come: our end of the connection, and what it is told of init in it.
 #[derive(Debug)]
 pub(super) struct Expected {
@@ -50,9 +62,9 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Of the plan's program, where that runs a guest; with the end that the program gets.
+    /// Of the plan's program, where that starts an init; with the end that goes there.
     pub(super) fn of(main: &MainProgram) -> Result<Option<(Self, OwnedFd)>, Failure> {
-        let Inside::Init { channel: Way::Descriptor, speaks_within, hint } = &main.inside else { return Ok(None) };
+        let Inside::Init { speaks_within, hint, .. } = &main.inside else { return Ok(None) };
         let (ours, theirs) = socket::pair().map_err(failed("make a connection to a guest"))?;
         let speaks_within = Duration::from_secs((*speaks_within).into());
         Ok(Some((Self { ours, speaks_within, hint: hint.clone() }, theirs)))
@@ -60,15 +72,14 @@ impl Expected {
 }
 
 impl Guest {
-    /// The guest that the plan's program runs, at the other end of this connection.
-    pub(super) fn meet(
+    /// The machine that the plan's program runs, at the other end of this connection.
+    pub(super) fn machine(
         launch: &Launch,
         plan: &CheckedPlan,
         expected: Expected,
         pod: &OwnedFd,
         outputs: &mut Outputs,
     ) -> Result<Self, Failure> {
-        let Expected { ours, speaks_within, hint } = expected;
         let mut theirs = launch.clone();
         // The host's paths are none of its business.
         theirs.places.roots.clear();
@@ -80,23 +91,65 @@ impl Guest {
         let json = serde_json::to_vec(&theirs).map_err(failed("say what is to be started"))?;
         let apps = plan.apps.iter().zip((0..).map(output_call));
         let voices: Vec<usize> = apps.map(|(app, call)| outputs.add_forwarded(call, app.stdio)).collect();
+        let kind = Kind::Machine { launch: Outgoing::new(launch_stream(), json) };
+        Self::new(expected, kind, voices.first().copied().unwrap_or_default(), launch.trial.clone(), pod)
+    }
+
+    /// The init of this kernel that the plan's program starts; `voices` is the number of the first app's output.
+    pub(super) fn awaited(
+        launch: &Launch,
+        expected: Expected,
+        (awaited, voices): (Awaited, usize),
+        pod: &OwnedFd,
+    ) -> Result<Self, Failure> {
+        Self::new(expected, Kind::Awaited(Box::new(awaited)), voices, launch.trial.clone(), pod)
+    }
+
+    fn new(expected: Expected, kind: Kind, voices: usize, trial: Trial, pod: &OwnedFd) -> Result<Self, Failure> {
+        let Expected { ours, speaks_within, hint } = expected;
         Ok(Self {
             link: Link::new(ours).map_err(failed("make a connection to a guest"))?,
-            launch: Outgoing::new(launch_stream(), json),
+            kind,
             started: Instant::now(),
             speaks_within,
             hint,
-            trial: Some(launch.trial.clone()),
+            trial: Some(trial),
             pod: pod.try_clone().map_err(failed("hold the pod's directory"))?,
-            voices: voices.first().copied().unwrap_or_default(),
+            voices,
             has_finished: false,
         })
     }
 
+    /// Gives an init that has come what is its own. The one that came now.
+    fn advance_meeting(&mut self) -> Result<Option<&Init>, Failure> {
+        let Kind::Awaited(awaited) = &self.kind else { return Ok(None) };
+        let Some(init) = awaited.advance()? else { return Ok(None) };
+        self.kind = Kind::Met(init);
+        Ok(self.init())
+    }
+
+    /// The init, where it is a process of this kernel and has come.
+    pub(super) fn init(&self) -> Option<&Init> {
+        match &self.kind {
+            Kind::Met(init) => Some(init),
+            Kind::Machine { .. } | Kind::Awaited(_) => None,
+        }
+    }
+
+    /// What it is, for people.
+    fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Machine { .. } => "the guest",
+            Kind::Awaited(_) | Kind::Met(_) => "the pod's init",
+        }
+    }
+
     /// Sends what can be sent, the launch once the guest has spoken.
     pub(super) fn send(&mut self) {
-        if self.link.was_greeted() {
-            self.launch.advance(&mut self.link);
+        if let Kind::Machine { launch } = &mut self.kind
+            && self.link.was_greeted()
+        {
+            launch.advance(&mut self.link);
         }
         // One that is gone is heard of by its end.
         let _ = self.link.flush();
@@ -113,13 +166,13 @@ impl Guest {
     /// The next frame that is not about the connection itself.
     pub(super) fn next_frame(&mut self) -> Result<Option<(Stream, Frame)>, Failure> {
         while let Some((stream, frame)) = self.link.next_frame().map_err(failed("hear the guest"))? {
-            match frame {
-                Frame::Credit(more) if stream == launch_stream() => self.launch.allow(more),
-                Frame::End if stream == Stream::new(CALL, Channel::Message) => {
+            match (frame, &mut self.kind) {
+                (Frame::Credit(more), Kind::Machine { launch }) if stream == launch_stream() => launch.allow(more),
+                (Frame::End, _) if stream == Stream::new(CALL, Channel::Message) => {
                     self.has_finished = true;
                     self.link.close();
                 }
-                frame => return Ok(Some((stream, frame))),
+                (frame, _) => return Ok(Some((stream, frame))),
             }
         }
         Ok(None)
@@ -136,7 +189,8 @@ impl Guest {
             return Ok(());
         }
         let seconds = self.speaks_within.as_secs();
-        Err(self.never_spoke(&format!("the guest did not speak within {seconds} s, and was killed"), true))
+        let what = format!("{} did not speak within {seconds} s, and was killed", self.name());
+        Err(self.never_spoke(&what, true))
     }
 
     /// The failure that a guest has not spoken, `what` says why; where that `shows` that devices fail, it is noted.
@@ -171,6 +225,9 @@ impl Guest {
     /// Adds what is waited for.
     pub(super) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         self.link.add_to(fds);
+        if let Kind::Awaited(awaited) = &self.kind {
+            fds.push(PollFd::new(&**awaited, PollFlags::IN));
+        }
     }
 }
 
@@ -179,6 +236,10 @@ impl Monitor {
     pub(super) fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
         loop {
             let Some(guest) = &mut self.guest else { return Ok(()) };
+            if let Some(init) = guest.advance_meeting()? {
+                self.record.init(init.pid)?;
+                self.debug.step("hand over to init");
+            }
             // Nothing is read while too much waits to be sent, and nobody takes that once the program has ended.
             let _ = guest.link.flush();
             guest.receive()?;
@@ -192,9 +253,12 @@ impl Monitor {
                 guest.learn(Outcome::Works);
             }
             guest.judge_silence()?;
-            if guest.has_finished {
+            match (&guest.kind, guest.has_finished) {
+                (_, false) => {}
                 // Nothing is lost with the machine now, and it need not be believed that it ends by itself.
-                self.first.link.close();
+                (Kind::Machine { .. }, true) => self.first.link.close(),
+                // The program may have something to tidy up.
+                (Kind::Awaited(_) | Kind::Met(_), true) => self.ending.begin(),
             }
             if !all || (!heard && guest.link.has_ended()) {
                 return Ok(());
@@ -212,6 +276,10 @@ impl Monitor {
             self.clients.hear_init(stream, &frame, &mut guest.link);
             return Ok(());
         }
+        if let Frame::Credit(more) = frame {
+            self.change_hears_credit(more);
+            return Ok(());
+        }
         programs::event(stream.call, &frame)?.map_or(Ok(()), |event| self.hear_event(event))
     }
 
@@ -226,9 +294,10 @@ impl Monitor {
                 self.hear_guest(false)?;
                 let was_asked = self.ending.has_begun();
                 let Some(guest) = &mut self.guest else { return Ok(()) };
-                let what = format!("the program that runs the guest has ended with {}", programs::describe(ended));
+                let (name, code) = (guest.name(), programs::describe(ended));
+                let what = format!("the program that runs {name} has ended with {code}");
                 if !guest.link.was_greeted() && !was_asked {
-                    return Err(guest.never_spoke(&format!("{what} before the guest spoke"), is_fault(ended)));
+                    return Err(guest.never_spoke(&format!("{what} before {name} spoke"), is_fault(ended)));
                 }
                 if !guest.has_finished() {
                     say(&what);

@@ -12,7 +12,7 @@ use rkt_executor::{Failure, Hold, Jailed, Launch, Prepared, ready};
 use rkt_monitor::frame::Frame;
 use rkt_monitor::link::Link;
 use rkt_monitor::{Ended, Enter, Terminal};
-use rkt_plan::{Argument, CheckedPlan, Helper, Piece, Program, ProgramFile, Role, Template};
+use rkt_plan::{Argument, Channel, CheckedPlan, Helper, Inside, MainProgram, Piece, ProgramFile, Role, Template};
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::socket;
 use rkt_sys::spawn::Child;
@@ -42,7 +42,7 @@ impl Cell {
     pub(super) fn start(prepared: Prepared, pod: &OwnedFd, outputs: Vec<inside::Output>) -> Result<Self, Failure> {
         let (ours, inits) = socket::pair().map_err(failed("make a connection to init"))?;
         let stays_with_host = prepared.stays_with_host();
-        let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), pod.as_fd(), outputs))?;
+        let init = prepared.spawn(|prepared| inside::run(prepared, inits.as_fd(), Some(pod.as_fd()), outputs))?;
         let link = Link::new(ours).map_err(failed("make a connection to init"))?;
         Ok(Self { init, link, stays_with_host })
     }
@@ -81,7 +81,7 @@ impl Cell {
 pub(super) fn prepare(
     launch: &Launch,
     plan: &CheckedPlan,
-    program: &Program,
+    main: &MainProgram,
     channel: Option<BorrowedFd<'_>>,
     hold: &mut Hold,
 ) -> Result<Prepared, Failure> {
@@ -89,8 +89,12 @@ pub(super) fn prepare(
         .into_iter()
         .filter_map(|(role, template)| Some((role, template.as_ref()?)))
         .collect();
-    let number = plan.helpers.len();
-    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel };
+    let (number, program) = (plan.helpers.len(), &main.program);
+    let socket = match &main.inside {
+        Inside::Init { channel: Channel::Socket(path), .. } => Some(path),
+        Inside::Init { channel: Channel::Descriptor, .. } | Inside::Opaque => None,
+    };
+    let jailed = Jailed { role: &Role::Main, number, program, templates: &templates, channel, socket };
     Prepared::program(&jailed, launch, hold)
 }
 
@@ -130,7 +134,8 @@ impl Helpers {
         let mut helpers = Self::default();
         for (number, helper) in plan.helpers.iter().enumerate() {
             let role = Role::Helper(helper.name.clone());
-            let jailed = Jailed { role: &role, number, program: &helper.program, templates: &[], channel: None };
+            let jailed =
+                Jailed { role: &role, number, program: &helper.program, templates: &[], channel: None, socket: None };
             let prepared = Prepared::program(&jailed, launch, hold)?;
             let (voice, theirs) = outputs.add(&prepared)?;
             let cell = Cell::start(prepared, pod, theirs)?;

@@ -40,6 +40,13 @@ impl Record {
         Ok(Self { pod, supervisor, status })
     }
 
+    /// Init is another process than was known at first.
+    pub(crate) fn init(&self, pid: Pid) -> Result<(), Failure> {
+        const WHAT: &str = "write down who init is";
+        write(&self.pod, "pid.new", &pid.to_string()).map_err(failed(WHAT))?;
+        rustix::fs::renameat(&self.pod, "pid.new", &self.pod, "pid").map_err(failed(WHAT))
+    }
+
     /// An app's program was run.
     pub(crate) fn app_started(&self, app: &str) -> Result<(), Failure> {
         write(&self.status, &format!("{app}-started"), "").map_err(failed("write down the start of an app"))

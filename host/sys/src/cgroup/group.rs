@@ -47,6 +47,10 @@ impl Group {
         Self { directories }
     }
 
+    pub(super) fn add_directory(&mut self, directory: Directory) {
+        self.directories.push(directory);
+    }
+
     /// The group that was made with these directories (see [`Group::paths`]), as far as they still
     /// exist: to kill and to remove it.
     ///
