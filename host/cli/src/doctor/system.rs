@@ -13,7 +13,7 @@ use crate::report::plainly;
 pub(super) fn examine(data: &Path) -> Vec<Finding> {
     vec![
         Finding::new("systemd", systemd(), "no pod gets a scope of its own"),
-        Finding::new("systemd-machined", machined(), "pods are not listed by machinectl"),
+        Finding::new("systemd-machined", machined(data), "pods are not listed by machinectl"),
         Finding::new(
             "systemd-nspawn",
             program("systemd-nspawn", &["--version"]),
@@ -35,16 +35,15 @@ fn systemd() -> Answer {
     }
 }
 
-/// It is started when somebody asks for it on the system's bus.
-fn machined() -> Answer {
-    const BUS: &str = "/run/dbus/system_bus_socket";
-    const SERVICE: &str = "/usr/share/dbus-1/system-services/org.freedesktop.machine1.service";
-    if !Path::new(SERVICE).exists() {
+/// It is started when somebody asks for it on the system's bus, where systemd is there to do so.
+fn machined(data: &Path) -> Answer {
+    if !Path::new(facts::MACHINED).exists() {
         return Answer::No("not installed".to_owned());
     }
-    match UnixStream::connect(BUS) {
-        Ok(_) => Answer::Yes("can be started by the system's bus".to_owned()),
-        Err(error) => Answer::No(format!("{BUS}: {}", plainly(&error))),
+    match (UnixStream::connect(facts::SYSTEM_BUS), facts::fact("machined", data).as_deref()) {
+        (Err(error), _) => Answer::No(format!("{}: {}", facts::SYSTEM_BUS, plainly(&error))),
+        (Ok(_), Some("running")) => Answer::Yes("can be started by the system's bus".to_owned()),
+        (Ok(_), _) => Answer::No("systemd, which would start it, is not process 1".to_owned()),
     }
 }
 
