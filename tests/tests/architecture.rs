@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rkt-fly", &["rkt-sdk"]),
     ("rkt-container", &["rkt-sdk"]),
     ("rkt-kvm", &["rkt-sdk"]),
+    ("rkt-nspawn", &["rkt-sdk"]),
 ];
 
 /// Files outside `host/sys` that may hold unsafe code, each for the reason that it states itself.
