@@ -64,12 +64,11 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod, facts: &dyn Facts) -> Result<(), 
 fn is_registered(plan: &mut Plan, pod: &Pod, facts: &dyn Facts) -> Result<bool, Problem> {
     let can_be = || facts.has_machined() && facts.cgroups() == Cgroups::Unified;
     match pod.setting("register") {
-        Some("no") => Ok(false),
         None if can_be() => {
             plan.note(format!("systemd-machined knows the pod as rkt-{}", pod.uuid));
             Ok(true)
         }
-        None => Ok(false),
+        None | Some("no") => Ok(false),
         Some(other) => Err(Problem::new(format!("register is {other:?}")).hint("it can be `no`")),
     }
 }

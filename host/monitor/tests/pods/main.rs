@@ -8,6 +8,7 @@ mod hostile;
 mod isolated;
 mod life;
 mod limits;
+mod outside;
 mod pod;
 mod programs;
 mod shared;

@@ -176,6 +176,49 @@ impl TestPod {
         pod
     }
 
+    /// A pod whose only app `a` is what a program outside of its jail runs: the host's shell with this script, which
+    /// finds the path of its tree as `$0`.
+    pub(crate) fn outside(script: &str) -> Self {
+        let mut pod = Self::empty();
+        pod.launch.pod.apps.push(app("a"));
+        pod.leave_jail(&Role::Main, script);
+        pod.say(Word::Waive { request: "app/a/user".to_owned(), reason: "it is opaque".to_owned() });
+        pod
+    }
+
+    /// The same of an app that an init is to run, which the program starts and which comes to `/way/channel` of the
+    /// tree. It has so many seconds to speak.
+    pub(crate) fn meeting(script: &str, seconds: u32) -> Self {
+        let mut pod = Self::new(&["exit 0"]);
+        pod.leave_jail(&Role::Main, script);
+        let word = JailWord::Channel { path: "/way/channel".to_owned() };
+        pod.program(&Role::Main, ProgramWord::Jail { word });
+        pod.program(&Role::Main, ProgramWord::SpeaksWithin { seconds, hint: Some("ask another".to_owned()) });
+        pod
+    }
+
+    /// Adds a program outside of its jail, which is granted what it is told.
+    pub(crate) fn leave_jail(&mut self, role: &Role, script: &str) {
+        self.allow("unconfined:/bin/busybox");
+        self.allow("environment:PATH={path}");
+        for word in ["sh", "-c", script, "{tree}"] {
+            let shape = if word == "{tree}" { word.to_owned() } else { word.replace('{', "{{").replace('}', "}}") };
+            self.allow(&format!("argument:{shape}"));
+        }
+        self.program(role, ProgramWord::File { file: Place::Host("/bin/busybox".to_owned()) });
+        self.program(role, ProgramWord::Unconfined);
+        self.add_arguments(role, &["sh", "-c", script]);
+        self.program(role, ProgramWord::Argument { pieces: vec![Piece::Tree] });
+        self.program(role, ProgramWord::Environment { name: "PATH".to_owned(), value: "/usr/bin".to_owned() });
+    }
+
+    /// Gives it one permission more.
+    pub(crate) fn allow(&mut self, permission: &str) {
+        let new = permission.parse().unwrap();
+        self.launch.granted = self.launch.granted.iter().cloned().chain([new]).collect();
+        self.launch.declared = self.launch.granted.clone();
+    }
+
     /// Adds a program with its jail.
     pub(crate) fn start_program(&mut self, role: &Role, arguments: &[&str]) {
         let file = Place::Host("/bin/busybox".to_owned());

@@ -376,7 +376,7 @@ impl Check<'_> {
             ("device", !draft.devices.is_empty()),
             ("mask", !draft.masked.is_empty()),
         ];
-        for (word, _) in of_the_process.into_iter().chain(of_the_kernel).into_iter().filter(|(_, said)| *said) {
+        for (word, _) in of_the_process.into_iter().chain(of_the_kernel).filter(|(_, said)| *said) {
             self.object(Some(subject.name()), Problem::OutsideOfTheJail { word });
         }
         let root = Credentials { uid: 0, gid: 0, groups: Vec::new() };
