@@ -1,4 +1,4 @@
-//! Who runs: `rkt` with two flavors, other programs that isolate, and the bare calls of the kernel.
+//! Who runs: `rkt` with three flavors, other programs that isolate, and the bare calls of the kernel.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -141,6 +141,7 @@ impl Stage {
         vec![
             Contestant { name: "rkt fly", words: self.rkt("fly", &[]), surroundings: host },
             Contestant { name: "rkt container", words: self.rkt("container", &[]), surroundings: host },
+            Contestant { name: "rkt nspawn", words: self.rkt("nspawn", &[]), surroundings: host },
             contestant("by hand", host, self.path("by-hand")),
             contestant(
                 "bubblewrap",
@@ -153,7 +154,11 @@ impl Stage {
             contestant(
                 "systemd-nspawn",
                 host,
-                format!("/usr/bin/systemd-nspawn --quiet --keep-unit --register=no --directory={root} /bin/true"),
+                // As the flavor has it.
+                format!(
+                    "/usr/bin/systemd-nspawn --quiet --settings=no --console=pipe --link-journal=no --resolv-conf=off \
+                     --timezone=off --private-network --keep-unit --register=no --directory={root} /bin/true"
+                ),
             ),
         ]
     }

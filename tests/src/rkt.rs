@@ -18,7 +18,7 @@ use crate::{images, process};
 pub const PREFIX: &str = "rkt-test-";
 
 /// The flavors that come with rkt, as flags: what has to hold for one has to hold for each.
-pub const FLAVORS: [&str; 2] = ["--stage1=fly", "--stage1=container"];
+pub const FLAVORS: [&str; 3] = ["--stage1=fly", "--stage1=container", "--stage1=nspawn"];
 
 /// The program under test: `RKT_TEST_BIN`, or what `cargo xtask build` makes.
 ///

@@ -209,6 +209,8 @@ impl Monitor {
             self.first.kill()?;
         }
         let exit = self.first.init.process.wait().map_err(failed("wait for init"))?;
+        // What an init that never came was to have is still held here: apps' output would never end.
+        self.guest = None;
         self.debug.step("the pod has ended");
         self.helpers.end()?;
         if exit != Exit::Code(0) {

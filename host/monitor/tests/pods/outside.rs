@@ -10,7 +10,7 @@ use crate::pod::{Finished, TestPod, wait_for};
 
 /// Connects to the socket, and does what else is said.
 const CONNECT: &str =
-    "perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => shift) or die \"none: $!\"; sleep shift'";
+    "/usr/bin/perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => shift) or die \"none: $!\"; sleep shift'";
 
 /// Lines without whose they are.
 fn lines(finished: &Finished) -> Vec<&str> {
@@ -109,7 +109,7 @@ fn an_init_that_does_not_come_is_given_its_time_and_no_more() {
 
 #[test]
 fn one_that_comes_and_says_nothing_is_none() {
-    let unshare = "unshare --pid --fork --mount --net --ipc --uts --kill-child";
+    let unshare = "/usr/bin/unshare --pid --fork --mount --net --ipc --uts --kill-child";
     let silent = TestPod::meeting(&format!("exec {unshare} {CONNECT} $0/way/channel 1000"), 2).run();
     fails(&silent, "the pod's init did not speak within 2 s");
     let gone = TestPod::meeting(&format!("exec {unshare} {CONNECT} $0/way/channel 0"), 60).run();
@@ -121,9 +121,12 @@ fn whoever_is_not_the_first_of_namespaces_of_its_own_is_given_nothing() {
     let stranger = "somebody else than the init that the program is to start has connected";
     for (with, why) in [
         ("", "is not the first of its namespace"),
-        ("unshare --pid --fork --kill-child ", "has left it in the host's mnt namespace"),
-        ("unshare --pid --fork --kill-child --mount --ipc --uts ", "has left it in the host's net namespace"),
-        ("unshare --pid --fork --kill-child --mount --net --ipc --uts setpriv --reuid=33 ", "connect"),
+        ("/usr/bin/unshare --pid --fork --kill-child ", "has left it in the host's net namespace"),
+        ("/usr/bin/unshare --pid --fork --kill-child --mount --net --uts ", "has left it in the host's ipc namespace"),
+        (
+            "/usr/bin/unshare --pid --fork --kill-child --mount --net --ipc --uts /usr/bin/setpriv --reuid=33 ",
+            "connect",
+        ),
     ] {
         let finished = TestPod::meeting(&format!("exec {with}{CONNECT} $0/way/channel 1000"), 60).run();
         if why == "connect" {
