@@ -18,7 +18,7 @@ mod wait;
 use std::path::Path;
 
 pub use output::Output;
-pub use rkt::{FLAVORS, PREFIX, Rkt, Running, binary, built, companions};
+pub use rkt::{FLAVORS, FLAVORS_AND_NSPAWN, PREFIX, Rkt, Running, binary, built, companions};
 pub use wait::{DEADLINE, wait_for, wait_until};
 
 /// The root of the workspace.

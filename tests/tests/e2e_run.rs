@@ -5,13 +5,13 @@
 use std::fs;
 
 use rkt_tests::aci::Compression;
-use rkt_tests::{FLAVORS, Rkt, images};
+use rkt_tests::{FLAVORS_AND_NSPAWN, Rkt, images};
 
 #[test]
 fn an_image_in_a_file_runs_on_each_flavor() {
     let rkt = Rkt::new();
     let hello = rkt.image("hello", &images::hello());
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         let output = rkt.run(["run", flavor, &hello]).succeeds();
         assert_eq!(output.lines_of("hello"), ["Hello, world!"], "{flavor}: {output}");
         assert_eq!(output.stderr, "", "{flavor}");
@@ -90,7 +90,7 @@ fn an_unsigned_image_is_refused() {
 fn the_exit_code_is_the_apps() {
     let rkt = Rkt::new();
     let image = rkt.image("code", &images::probe("code"));
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         for code in [0, 7, 255] {
             rkt.run(["run", flavor, &image, "--exec=/probe", "--", "exit", &code.to_string()]).ends_with(code);
         }
@@ -107,7 +107,7 @@ fn a_program_that_cannot_be_executed_is_named() {
         "exec",
         &images::probe("exec").file("text", 0o644, b"text").file("script", 0o755, b"#!/no/interpreter\n"),
     );
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         for program in ["/missing", "/text", "/script"] {
             let output = rkt.run(["run", flavor, &image, &format!("--exec={program}")]).ends_with(203);
             assert!(output.stderr.contains(program), "{flavor} {program}: {output}");
@@ -194,7 +194,7 @@ fn users_and_groups_are_found_in_the_image() {
     let rkt = Rkt::new();
     let busybox = images::busybox("users").exec(["/bin/id"]).file("owned", 0o644, b"").owned_by(1234, 1235);
     let image = rkt.image("users", &busybox);
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         for (flags, expected) in [
             (&[][..], "uid=0(root) gid=0(root)"),
             (&["--user=alice"], "uid=1000(alice) gid=0(root) groups=10(wheel)"),
@@ -298,7 +298,7 @@ fn a_value_can_have_lines_and_whoever_enters_has_it_so_too() {
 fn the_callers_environment_stays_outside_unless_asked_in() {
     let rkt = Rkt::new();
     let image = rkt.probe("env", ["environment"]);
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         let output = rkt_tests::Output::of(rkt.command(["run", flavor, &image]).env("CALLERS_SECRET", "x")).succeeds();
         assert!(!output.stdout.contains("CALLERS_SECRET"), "{output}");
     }
@@ -313,7 +313,7 @@ fn a_working_directory_is_the_images_or_the_flags() {
         .app("workingDirectory", "/work".into())
         .directory("work", 0o755);
     let image = rkt.image("cwd", &image.directory("other", 0o755).file("other/here", 0o755, images::PROBE));
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         assert_eq!(rkt.run(["run", flavor, &image]).succeeds().lines_of("cwd"), ["/work"]);
         assert_eq!(rkt.run(["run", flavor, &image, "--working-dir=/other"]).succeeds().lines_of("cwd"), ["/other"]);
         let relative = rkt.run(["run", flavor, &image, "--working-dir=/other", "--exec=./here", "--", "say", "found"]);
@@ -327,7 +327,7 @@ fn standard_input_is_empty_and_the_last_words_of_a_pod_are_heard() {
     let rkt = Rkt::new();
     let hears = rkt.probe("hears", ["hear"]);
     let talks = rkt.probe("talks", ["say-bytes", "400000", "+", "complain", "end", "+", "exit", "3"]);
-    for flavor in FLAVORS {
+    for flavor in FLAVORS_AND_NSPAWN {
         assert_eq!(rkt.run(["run", flavor, &hears]).succeeds().lines_of("hears"), [r#"heard """#]);
         let output = rkt.run(["run", flavor, &talks]).ends_with(3);
         let lines = output.lines_of("talks");

@@ -236,6 +236,10 @@ impl Monitor {
     pub(super) fn hear_guest(&mut self, all: bool) -> Result<(), Failure> {
         loop {
             let Some(guest) = &mut self.guest else { return Ok(()) };
+            if all && matches!(guest.kind, Kind::Awaited(_)) {
+                // It does not come any more, and its end of the connection is still here.
+                return Ok(());
+            }
             if let Some(init) = guest.advance_meeting()? {
                 self.record.init(init.pid)?;
                 self.debug.step("hand over to init");
