@@ -218,7 +218,9 @@ fn whoever_is_killed_nothing_outlives_the_pod() {
         let pod = start(&rkt, &words);
         let (program, uuid) = (nspawn(&rkt), pod.uuid.clone());
         let ours = [pod.pid(), parent(program)];
-        ours.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
+        for pid in ours {
+            process::signal(pid, Signal::KILL);
+        }
         pod.wait();
         wait_until("both to be gone", || !ours.iter().any(|pid| process::lives(*pid)));
         assert!(process::lives(program));

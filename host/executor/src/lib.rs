@@ -20,6 +20,7 @@ pub mod ready;
 pub mod trial;
 
 mod assemble;
+mod confine;
 mod hold;
 mod journal;
 mod program;

@@ -7,35 +7,31 @@
 //!    An app that comes later, or to an init that was not born of this process, takes another way from 1 to
 //!    here: [`crate::places`].
 //! 3. [`crate::assemble`], in an app's first process: its files, and the end of all that was the host's.
-//! 4. [`confine`], in every process of an app, the first and those entered later: less and less.
+//! 4. [`crate::confine`], in every process of an app, the first and those entered later: less and less.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rkt_plan::{
     CheckedPlan, CleanPath, Confinement, Credentials, Jail, Namespace, Program as PlannedProgram, Role, Template, User,
 };
-use rkt_sys::capability::Capabilities;
+use rkt_sys::network;
 use rkt_sys::network::Isolated;
 use rkt_sys::root::Root;
 use rkt_sys::seccomp::Program as Filter;
 use rkt_sys::spawn::{Child, Spawn};
-use rkt_sys::{capability, network, process, signal};
-use rustix::fs::{Mode, OFlags};
 
 use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::journal::Effect;
 use crate::launch::{Command, Launch};
-use crate::outside::{self, Meeting, Outside};
+use crate::outside::{Meeting, Outside};
 use crate::places::Parts;
 use crate::process::drop_stdio;
-use crate::program::{self, Program};
+use crate::program;
 use crate::scaffold::{self, Base};
-use crate::words::{bind, capabilities, device, hostname, limit, oom_score, root, seccomp, share, user};
+use crate::words::{bind, device, hostname, limit, oom_score, root, seccomp, share, user};
 
 /// What it takes to start the first process of namespaces, and below it apps or a program, with everything
 /// from the host in hand.
@@ -120,36 +116,6 @@ impl Prepared {
             Confinement::Jailed => Self::program_in_jail(jailed, launch, hold),
             Confinement::Unconfined => Self::program_outside(jailed, launch, hold),
         }
-    }
-
-    fn program_outside(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
-        let (program, number) = (jailed.program, jailed.number);
-        let mut prepare = || {
-            let (limits, group) = hold.of_program(number, &program.jail)?;
-            let outside = Outside::prepare(number, &program.own_directories, launch)?;
-            let command = program::command(jailed.role, program, launch, Some(outside.tree()?))?;
-            let parts = Parts::with_limits(launch, &program.jail, root::bare()?, Some(limits))?;
-            let meeting = jailed.socket.map(|path| Meeting::arrange(&parts.root, path, group)).transpose()?;
-            let app = PreparedApp {
-                plan: program.jail.clone(),
-                user: user::ids(&program.jail.user, number)?,
-                command,
-                limits: parts.limits,
-                own_cgroup_namespace: false,
-                root: parts.root,
-                binds: parts.binds,
-                devices: Vec::new(),
-                filter: None,
-                files: vec![(jailed.role.clone(), program::open(&program.file, launch)?)],
-                handles: program::handles(program, launch, jailed.channel)?,
-                base: Base::Host(None),
-                outside: Some(outside),
-            };
-            Ok((app, meeting))
-        };
-        let (app, meeting) = prepare().map_err(|cause: Failure| cause.within(jailed.role.to_string()))?;
-        let (own, group) = (BTreeSet::new(), hold.group_of_init()?);
-        Ok(Self { own, network: None, hostname: None, group, scaffold: None, apps: vec![app], meeting })
     }
 
     fn program_in_jail(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
@@ -375,76 +341,4 @@ pub fn part_from_host() -> Result<(), Failure> {
 /// Sets what has to be set while a procfs is in reach that no app has changed: before the app's root is entered.
 pub(crate) fn set_oom_score(app: &PreparedApp) -> Result<(), Failure> {
     app.plan.oom_score.map_or(Ok(()), |adjustment| oom_score::set(Path::new(scaffold::PROC), adjustment))
-}
-
-/// Gives up everything that the plan does not give, and becomes the command. `status` is the only open
-/// descriptor beside 0, 1, 2 and `handles`, and closes with success; it may get another number.
-pub(crate) fn confine(
-    app: &PreparedApp,
-    command: &Command,
-    handles: &[OwnedFd],
-    status: &mut ManuallyDrop<OwnedFd>,
-) -> Result<Infallible, Failure> {
-    if app.outside.is_some() {
-        return outside::run(app, command, handles, status);
-    }
-    let file = keep_descriptors(app, command, handles, status)?;
-    let planned = capabilities::available(app.plan.capabilities)?;
-    capabilities::limit(planned)?;
-    let kept = if app.user.uid == 0 { planned } else { Capabilities::empty() };
-    // Without no-new-privileges only this capability lets a filter be installed; a program that is
-    // run loses it by the kernel's rules, since neither its user nor the bounding set has it.
-    let for_filter = match &app.filter {
-        Some(_) if !app.plan.no_new_privileges => Capabilities::SYS_ADMIN,
-        _ => Capabilities::empty(),
-    };
-    capability::keep_across_set_uid(true).map_err(Failure::of(|| "keep capabilities"))?;
-    user::become_user(&app.user)?;
-    capabilities::keep(kept | for_filter)?;
-    enter_working_directory(&command.working_directory)?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    let program = Program::find(command, file).map_err(Failure::of_program)?;
-    signal::reset().map_err(Failure::of(|| "reset signals"))?;
-    if app.plan.no_new_privileges {
-        process::set_no_new_privileges().map_err(Failure::of(|| "give up new privileges"))?;
-    }
-    if let Some(filter) = &app.filter {
-        filter.install().map_err(Failure::of(|| "filter system calls"))?;
-    }
-    Err(program.run().of_program())
-}
-
-/// Closes all descriptors but those that the command gets, gives these their numbers, and returns the file
-/// that is executed, where the plan names one.
-pub(crate) fn keep_descriptors(
-    app: &PreparedApp,
-    command: &Command,
-    handles: &[OwnedFd],
-    status: &mut ManuallyDrop<OwnedFd>,
-) -> Result<Option<ManuallyDrop<OwnedFd>>, Failure> {
-    let failed = || "number its descriptors";
-    let missing = || Failure::new("the launch names a program that the plan does not");
-    let file = command.file.as_ref().map(|role| app.file(role).ok_or_else(missing)).transpose()?;
-    let given: Vec<BorrowedFd<'_>> = handles.iter().map(OwnedFd::as_fd).collect();
-    let kept: Vec<BorrowedFd<'_>> = [status.as_fd()].into_iter().chain(file.map(OwnedFd::as_fd)).collect();
-    process::close_all_but(&[&given[..], &kept[..]].concat()).map_err(Failure::of(|| "close descriptors"))?;
-    // Numbers that are owned elsewhere in this process are no longer theirs, so nothing here is dropped.
-    let mut kept = process::number_descriptors(&given, &kept).map_err(Failure::of(failed))?.into_iter();
-    *status = ManuallyDrop::new(kept.next().ok_or_else(|| Failure::new(failed()))?);
-    Ok(kept.next().map(ManuallyDrop::new))
-}
-
-/// As the app's user, and through no magic link of procfs, which could lead out of the root
-/// (CVE-2024-21626).
-fn enter_working_directory(path: &str) -> Result<(), Failure> {
-    let failed = || format!("enter the working directory {path}");
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    Root::open(Path::new("/"))
-        .and_then(|root| root.open_path(Path::new(path)))
-        .map_err(Failure::of(failed))
-        .and_then(|directory| {
-            rustix::fs::openat(&directory, c".", flags, Mode::empty()).map_err(Failure::of(failed))?;
-            rustix::process::fchdir(&directory).map_err(Failure::of(failed))
-        })
-        .map_err(Failure::of_program)
 }

@@ -1,6 +1,7 @@
 //! A program outside of its jail: it runs as root on the host, in a mount namespace of its own, where the tree is
 //! that its arguments name, and in a control group of its own, by which all is found that it starts.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
@@ -19,11 +20,48 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource};
 
 use crate::assemble::enact_mounts;
+use crate::confine;
 use crate::failure::Failure;
+use crate::hold::Hold;
 use crate::launch::{Command, Launch};
-use crate::order::{self, PreparedApp};
-use crate::program::Program;
-use crate::words::{file, link, read_only, root};
+use crate::order::{Jailed, Prepared, PreparedApp};
+use crate::places::Parts;
+use crate::program::{self, Program};
+use crate::scaffold::Base;
+use crate::words::{file, link, read_only, root, user};
+
+impl Prepared {
+    /// A program outside of its jail, and where the init is met that it starts.
+    pub(crate) fn program_outside(jailed: &Jailed<'_>, launch: &Launch, hold: &mut Hold) -> Result<Self, Failure> {
+        let (program, number) = (jailed.program, jailed.number);
+        let mut prepare = || {
+            let (limits, group) = hold.of_program(number, &program.jail)?;
+            let outside = Outside::prepare(number, &program.own_directories, launch)?;
+            let command = program::command(jailed.role, program, launch, Some(outside.tree()?))?;
+            let parts = Parts::with_limits(launch, &program.jail, root::bare()?, Some(limits))?;
+            let meeting = jailed.socket.map(|path| Meeting::arrange(&parts.root, path, group)).transpose()?;
+            let app = PreparedApp {
+                plan: program.jail.clone(),
+                user: user::ids(&program.jail.user, number)?,
+                command,
+                limits: parts.limits,
+                own_cgroup_namespace: false,
+                root: parts.root,
+                binds: parts.binds,
+                devices: Vec::new(),
+                filter: None,
+                files: vec![(jailed.role.clone(), program::open(&program.file, launch)?)],
+                handles: program::handles(program, launch, jailed.channel)?,
+                base: Base::Host(None),
+                outside: Some(outside),
+            };
+            Ok((app, meeting))
+        };
+        let (app, meeting) = prepare().map_err(|cause: Failure| cause.within(jailed.role.to_string()))?;
+        let (own, group) = (BTreeSet::new(), hold.group_of_init()?);
+        Ok(Self { own, network: None, hostname: None, group, scaffold: None, apps: vec![app], meeting })
+    }
+}
 
 /// What makes a program one that runs outside of its jail.
 #[derive(Debug)]
@@ -78,14 +116,14 @@ fn give_directory(path: &CleanPath) -> Result<(), Failure> {
 }
 
 /// Becomes the program, with all the rights of the calling process. `status` and `handles` are as for
-/// [`order::confine`].
+/// [`confine::confine`].
 pub(crate) fn run(
     app: &PreparedApp,
     command: &Command,
     handles: &[OwnedFd],
     status: &mut ManuallyDrop<OwnedFd>,
 ) -> Result<Infallible, Failure> {
-    let file = order::keep_descriptors(app, command, handles, status)?;
+    let file = confine::keep_descriptors(app, command, handles, status)?;
     rustix::process::chdir(c"/").map_err(Failure::of(|| "enter the host's root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let program = Program::find(command, file).map_err(Failure::of_program)?;

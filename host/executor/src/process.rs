@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid};
 
 use crate::assemble::assemble;
+use crate::confine;
 use crate::failure::{Failure, on_one_line};
 use crate::launch::Command;
 use crate::order::{self, PreparedApp};
@@ -108,7 +109,7 @@ pub fn start(app: &PreparedApp, stdio: &Stdio) -> Result<Starting, Failure> {
         let devpts = assemble(app)?;
         send_pinned(status, &Pinned { mounts, cgroups, devpts })?;
         wait_to_go(status)?;
-        match order::confine(app, &app.command, &app.handles, status)? {}
+        match confine::confine(app, &app.command, &app.handles, status)? {}
     })
 }
 
@@ -125,7 +126,7 @@ pub fn enter(app: &PreparedApp, pinned: &Pinned, command: &Command, stdio: &Stdi
             entered(cgroups, Namespace::Cgroup)?;
         }
         entered(&pinned.mounts, Namespace::Mount)?;
-        match order::confine(app, command, &[], status)? {}
+        match confine::confine(app, command, &[], status)? {}
     })
 }
 
