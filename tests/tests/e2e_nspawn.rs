@@ -217,7 +217,10 @@ fn whoever_is_killed_nothing_outlives_the_pod() {
         // Both that would end it: then whoever meets the pod does.
         let pod = start(&rkt, &words);
         let (program, uuid) = (nspawn(&rkt), pod.uuid.clone());
-        let ours = [pod.pid(), parent(program)];
+        let ours = [parent(program), pod.pid()];
+        // So that nobody else notices, and ends what is below.
+        process::signal(pod.init(), Signal::STOP);
+        process::signal(pod.pid(), Signal::STOP);
         for pid in ours {
             process::signal(pid, Signal::KILL);
         }
