@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, PodManifest, Volume, VolumeKind};
-use rkt_plan::{Access, App, CheckedPlan, Inside};
+use rkt_plan::{Access, App, Channel, CheckedPlan, Inside};
 
 use crate::home::Home;
 use crate::volumes;
@@ -46,7 +46,7 @@ fn look(volume: &Volume, source: &str, least: Access) -> Result<PathBuf, NoVolum
 /// Refuses what cannot be reached from inside a virtual machine. Files there are the host's, and what is behind a
 /// socket or a device is not: it would be the guest's own.
 pub(crate) fn check_reach(plan: &CheckedPlan, places: &BTreeMap<String, PathBuf>) -> Result<(), NoVolume> {
-    if !plan.program.as_ref().is_some_and(|main| matches!(main.inside, Inside::Init { .. })) {
+    if !plan.program.as_ref().is_some_and(|main| matches!(main.inside, Inside::Init { channel: Channel::Descriptor, .. })) {
         return Ok(());
     }
     for (place, path) in places {
