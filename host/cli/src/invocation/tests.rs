@@ -104,7 +104,6 @@ fn mistakes_are_told_in_rkts_words() {
     let table = [
         ("frobnicate", "rkt: unknown command \"frobnicate\" for \"rkt\"\nRun 'rkt --help' for usage."),
         ("trust", "rkt: trust is not supported by this rkt yet"),
-        ("image rm x", "rkt: rm is not supported by this rkt yet"),
         ("app start x", "rkt: start is not supported by this rkt yet"),
         ("app frob x", "rkt: unknown command \"frob\" for \"rkt app\"\nRun 'rkt app --help' for usage."),
         ("app add 1a --user=1 i", "add: error parsing app image arguments: --user must follow an image"),
