@@ -43,7 +43,7 @@ fn a_written_pod_runs_as_it_says_and_is_kept_as_it_was_written() {
     let id = fetch(&rkt, &rkt.probe("both", ["say", "never"]));
     let app = |exec: &[&str], mount: &str| {
         json!({
-            "exec": exec, "user": "5", "group": "6", "supplementaryGIDs": [7], "workingDirectory": "/",
+            "exec": exec, "user": "5", "group": "6", "supplementaryGIDs": [7], "workingDirectory": "/proc",
             "environment": [{"name": "LINES", "value": "a\nb"}],
             "mountPoints": [{"name": "notes", "path": mount, "readOnly": true}],
             "userAnnotations": {"of": "app"}, "userLabels": {"tier": "back"},
@@ -58,7 +58,7 @@ fn a_written_pod_runs_as_it_says_and_is_kept_as_it_was_written() {
     let mut reads = json!({
         "name": "reads", "image": {"id": id}, "readOnlyRootFS": true,
         "app": app(&["/probe", "wait-for", "/in/x", "+", "show", "/in/x", "+", "say", "",
-            "+", "try-write", "/in/x", "/probe"], "/notes"),
+            "+", "try-write", "/in/x", "+", "try-create", "/new"], "/notes"),
         "mounts": [{"volume": "shared", "path": "/in"}, {"volume": "notes", "path": "/notes"}],
     });
     reads["app"]["user"] = json!("0");
@@ -77,7 +77,7 @@ fn a_written_pod_runs_as_it_says_and_is_kept_as_it_was_written() {
         assert!(lines.contains(&line.to_owned()), "{line}: {output}");
     }
     let lines = output.lines_of("reads");
-    let expected = ["hello", "/in/x: written", "/probe: read-only filesystem or storage medium"];
+    let expected = ["hello", "/in/x: written", "/new: read-only filesystem or storage medium"];
     assert_eq!(lines, expected, "{output}");
 
     assert_eq!(kept(&rkt), (written, json!("false")));
@@ -202,17 +202,26 @@ fn a_manifest_goes_with_nothing_that_would_change_it() {
 }
 
 #[test]
-fn checks_that_are_left_out_are_left_out_for_a_written_pod_too() {
+fn checks_that_are_left_out_are_left_out_for_a_written_pod_as_for_one_on_the_line() {
     let rkt = Rkt::new();
-    let id = fetch(&rkt, &rkt.probe("app", ["rights"]));
-    let flag = flag(&rkt, &manifest(&json!([{"name": "a", "image": {"id": id}}]), &json!({})));
-    let seccomp = |options: &[&str]| {
-        let words = options.iter().copied().chain(["run", flag.as_str()]);
-        let lines = rkt.run(words).succeeds().lines_of("a");
-        lines.into_iter().find(|line| line.starts_with("Seccomp: ")).unwrap()
+    let image = rkt.probe("app", ["rights"]);
+    let written = manifest(&json!([{"name": "app", "image": {"id": fetch(&rkt, &image)}}]), &json!({}));
+    let flag = flag(&rkt, &written);
+    let bounding = |option: &str, pod: &str| {
+        let lines = rkt.run([option, "run", pod]).succeeds().lines_of("app");
+        lines.into_iter().find(|line| line.starts_with("CapBnd: ")).unwrap()
     };
-    assert_eq!(seccomp(&[]), "Seccomp: 2");
-    assert_eq!(seccomp(&["--insecure-options=image,seccomp"]), "Seccomp: 0");
+    let calls = |option: &str, pod: &str| {
+        let plan = rkt.run([option, "plan", pod]).succeeds().stdout;
+        plan.lines().find(|line| line.contains("system calls")).unwrap().to_owned()
+    };
+    let usual = ("--insecure-options=image", "CapBnd: 00000000a80425fb");
+    assert_eq!(bounding(usual.0, &flag), usual.1);
+    let without = "--insecure-options=image,capabilities,seccomp";
+    assert_ne!(bounding(without, &flag), usual.1);
+    assert_eq!(bounding(without, &flag), bounding(without, &image));
+    assert_ne!(calls(without, &flag), calls(usual.0, &flag));
+    assert_eq!(calls(without, &flag), calls(without, &image));
     rkt.collect();
 }
 
