@@ -170,7 +170,6 @@ pub(crate) enum Command {
     /// Print what a shell needs to complete lines of rkt
     Completion(Completion),
     /// Write manual pages
-    #[command(hide = true)]
     Manual(Manual),
     /// Print the versions of rkt
     Version,

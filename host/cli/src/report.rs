@@ -112,7 +112,7 @@ pub(crate) fn say(text: &str) {
 
 /// What failed and the innermost reason. What the executor says of a failure is said whole: it leads from an app to
 /// a step to a file, and each level names what the others do not.
-fn in_short(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn in_short(error: &(dyn Error + 'static)) -> String {
     let mut reason = error;
     let mut is_outermost = true;
     while let Some(cause) = reason.source() {

@@ -9,7 +9,7 @@ use rkt_pod::{Pod, PodError, PodsError, Stage};
 use super::pod_json::{self, PodJson};
 use super::{Context, Outcome};
 use crate::arguments::{List, OutputFormat};
-use crate::report::print;
+use crate::report::{in_short, print};
 use crate::table::Table;
 use crate::time;
 
@@ -34,9 +34,7 @@ pub(super) fn list(context: &Context, list: &List) -> Outcome {
 fn json(context: &Context, format: OutputFormat, errors: &mut Vec<String>) -> Result<String, PodsError> {
     let mut told = Vec::new();
     for pod in context.pods().list(&Stage::LISTED)? {
-        match pod
-            .map_err(|error| error.to_string())
-            .and_then(|pod| PodJson::of(&pod).map_err(|error| error.to_string()))
+        match pod.map_err(|error| in_short(&error)).and_then(|pod| PodJson::of(&pod).map_err(|error| in_short(&error)))
         {
             Ok(pod) => told.push(pod),
             Err(error) => errors.push(error),
@@ -57,8 +55,8 @@ fn table(context: &Context, list: &List, errors: &mut Vec<String>) -> Result<Str
     let now = SystemTime::now();
     for pod in context.pods().list(&Stage::LISTED)? {
         let added = pod
-            .map_err(|error| error.to_string())
-            .and_then(|pod| add(&mut table, &pod, full, now, errors).map_err(|error| error.to_string()));
+            .map_err(|error| in_short(&error))
+            .and_then(|pod| add(&mut table, &pod, full, now, errors).map_err(|error| in_short(&error)));
         errors.extend(added.err());
     }
     Ok(table.text())
@@ -79,7 +77,7 @@ fn add(table: &mut Table, pod: &Pod, full: bool, now: SystemTime, errors: &mut V
         Err(error) => {
             // In its youth a pod has no manifest, which is no error.
             if pod.state().has_started() {
-                errors.push(error.to_string());
+                errors.push(in_short(&error));
             }
             Vec::new()
         }

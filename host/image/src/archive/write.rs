@@ -60,8 +60,11 @@ impl<W: Write> Writer<W> {
 
     fn add(&mut self, node: Node) -> io::Result<()> {
         let Node { path, stat, attributes, kind } = node;
-        let name = Path::new("rootfs").join(&path);
-        let path_bytes = name.as_os_str().as_bytes().to_vec();
+        let mut path_bytes = b"rootfs".to_vec();
+        if path != Path::new("") {
+            path_bytes.push(b'/');
+            path_bytes.extend_from_slice(path.as_os_str().as_bytes());
+        }
         let entry = Entry { kind: EntryType::Regular, path: &path_bytes, link: b"", size: 0, attributes: &attributes };
         match kind {
             NodeKind::Directory => {
@@ -232,6 +235,13 @@ mod tests {
         let again = home.path().join("again.aci");
         write(&again);
         assert!(fs::read(&file).unwrap() == fs::read(&again).unwrap(), "the same tree, other bytes");
+
+        let mut names = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(File::open(&file).unwrap()), &mut names).unwrap();
+        let mut archive = tar::Archive::new(names.as_slice());
+        let first: Vec<_> =
+            archive.entries().unwrap().take(2).map(|entry| entry.unwrap().path_bytes().into_owned()).collect();
+        assert_eq!(first, [b"manifest".to_vec(), b"rootfs/".to_vec()]);
 
         let store = Store::at(&home.path().join("data"));
         let reference = crate::Reference::parse(file.to_str().unwrap()).unwrap();
