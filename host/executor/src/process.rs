@@ -147,10 +147,12 @@ fn spawn(
 ) -> Result<Starting, Failure> {
     let failed = || "make a process";
     let (ours, theirs) = socket::pair().map_err(Failure::of(failed))?;
-    let mut theirs = ManuallyDrop::new(theirs);
+    let (mut ours, mut theirs) = (Some(ours), ManuallyDrop::new(theirs));
     let spawn = Spawn { namespaces, cgroup: app.limits.as_ref().and_then(limit::Place::unified) };
     let child = spawn
         .run(|| {
+            // With a copy of the caller's end this process would not see the caller's end.
+            drop(ours.take());
             let Err(failure) = body(&mut theirs);
             tell(&theirs, &failure)
         })
@@ -158,6 +160,7 @@ fn spawn(
     // The child's copy is the child's.
     drop(ManuallyDrop::into_inner(theirs));
     let Child { pid, process } = child?;
+    let ours = ours.expect("it was taken out of the child's copy of it");
     rustix::io::ioctl_fionbio(&ours, true).map_err(Failure::of(failed))?;
     Ok(Starting { pid, process, status: ours, said: Vec::new(), pinned: Vec::new() })
 }

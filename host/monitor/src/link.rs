@@ -123,19 +123,20 @@ impl Link {
         self.greeted
     }
 
-    /// Reads what is there, once.
+    /// Reads what is there, once. Whether there may be more.
     ///
     /// # Errors
     /// The connection broke. That it ended is none: see [`Link::has_ended`].
-    pub fn receive(&mut self) -> Result<(), LinkError> {
+    pub fn receive(&mut self) -> Result<bool, LinkError> {
         let mut buffer = [0; 16 * 1024];
         match rustix::io::read(&self.socket, &mut buffer) {
             Ok(0) | Err(Errno::CONNRESET) => self.ended = true,
             Ok(length) => self.decoder.add(&buffer[..length]),
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR) => {}
             Err(cause) => return Err(LinkError::Broken(cause.into())),
         }
-        Ok(())
+        Ok(!self.ended)
     }
 
     /// The next frame that came, after the greeting.

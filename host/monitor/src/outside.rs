@@ -257,7 +257,7 @@ impl Monitor {
             self.clients.advance(pod);
             self.advance_change()?;
             self.carry_out_ending();
-            if events.init_has_ended && self.first.link.has_ended() {
+            if events.init_has_ended {
                 return Ok(());
             }
         }
@@ -297,14 +297,13 @@ impl Monitor {
 
     fn hear_init(&mut self, all: bool) -> Result<(), Failure> {
         loop {
-            self.first.link.receive().map_err(failed("hear init"))?;
-            let mut heard = false;
+            let may_be_more = self.first.link.receive().map_err(failed("hear init"))?;
             while let Some((stream, frame)) = self.first.link.next_frame().map_err(failed("hear init"))? {
-                heard = true;
                 self.hear_frame(stream, frame)?;
             }
-            // Once init has ended, all that it said is heard before anything else.
-            if !all || (!heard && self.first.link.has_ended()) {
+            // Once init has ended, all that it said is heard before anything else. The connection need not have
+            // ended with it: a process that it had just made has a copy of its end.
+            if !all || !may_be_more {
                 return Ok(());
             }
         }

@@ -46,7 +46,11 @@ fn look(volume: &Volume, source: &str, least: Access) -> Result<PathBuf, NoVolum
 /// Refuses what cannot be reached from inside a virtual machine. Files there are the host's, and what is behind a
 /// socket or a device is not: it would be the guest's own.
 pub(crate) fn check_reach(plan: &CheckedPlan, places: &BTreeMap<String, PathBuf>) -> Result<(), NoVolume> {
-    if !plan.program.as_ref().is_some_and(|main| matches!(main.inside, Inside::Init { channel: Channel::Descriptor, .. })) {
+    if !plan
+        .program
+        .as_ref()
+        .is_some_and(|main| matches!(main.inside, Inside::Init { channel: Channel::Descriptor, .. }))
+    {
         return Ok(());
     }
     for (place, path) in places {

@@ -155,12 +155,12 @@ impl Guest {
         let _ = self.link.flush();
     }
 
-    /// Reads what is there: nothing while the guest leaves too much lying.
-    pub(super) fn receive(&mut self) -> Result<(), Failure> {
-        if self.link.wants_to_receive() {
-            self.link.receive().map_err(failed("hear the guest"))?;
+    /// Reads what is there: nothing while the guest leaves too much lying. Whether there may be more to be read now.
+    pub(super) fn receive(&mut self) -> Result<bool, Failure> {
+        if !self.link.wants_to_receive() {
+            return Ok(false);
         }
-        Ok(())
+        self.link.receive().map_err(failed("hear the guest"))
     }
 
     /// The next frame that is not about the connection itself.
@@ -246,10 +246,8 @@ impl Monitor {
             }
             // Nothing is read while too much waits to be sent, and nobody takes that once the program has ended.
             let _ = guest.link.flush();
-            guest.receive()?;
-            let mut heard = false;
+            let may_be_more = guest.receive()?;
             while let Some((stream, frame)) = self.guest.as_mut().map_or(Ok(None), Guest::next_frame)? {
-                heard = true;
                 self.hear_guests_frame(stream, frame)?;
             }
             let Some(guest) = &mut self.guest else { return Ok(()) };
@@ -264,7 +262,7 @@ impl Monitor {
                 // The program may have something to tidy up.
                 (Kind::Awaited(_) | Kind::Met(_), true) => self.ending.begin(),
             }
-            if !all || (!heard && guest.link.has_ended()) {
+            if !all || !may_be_more {
                 return Ok(());
             }
         }
