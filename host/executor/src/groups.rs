@@ -129,16 +129,22 @@ impl PodGroups {
         let (hierarchies, is_of_program) = above_program(look_for(init)?);
         let (below_rkt, scope) = ([TOP, uuid].iter().collect::<PathBuf>(), scope_of(uuid));
         let own = unified(&hierarchies).map(|unified| unified.own.clone());
-        let here = |hierarchies| Self { hierarchies, base: Base::Own, prefix: PathBuf::new(), scope: None };
+        // What apps before it had no use for is still to be enabled, from what is not the pod's down.
+        let in_rkt = |below: &Path| Self {
+            hierarchies: hierarchies.clone().from_above(below),
+            base: Base::Own,
+            prefix: below_rkt.clone(),
+            scope: None,
+        };
         // Init is born beside the monitor.
         let beside_the_monitor = below_rkt.join(MONITOR);
         match own {
             // A program's groups are beside those of apps.
-            Some(own) if is_of_program && (own.ends_with(&below_rkt) || own.ends_with(&scope)) => Ok(here(hierarchies)),
-            Some(own) if own.ends_with(&beside_the_monitor) => {
-                let hierarchies = hierarchies.from_above(&beside_the_monitor);
-                Ok(Self { hierarchies, base: Base::Own, prefix: below_rkt, scope: None })
+            Some(own) if is_of_program && own.ends_with(&below_rkt) => Ok(in_rkt(&below_rkt)),
+            Some(own) if is_of_program && own.ends_with(&scope) => {
+                Ok(Self { hierarchies, base: Base::Own, prefix: PathBuf::new(), scope: None })
             }
+            Some(own) if own.ends_with(&beside_the_monitor) => Ok(in_rkt(&beside_the_monitor)),
             // Whoever was interrupted in making it left init outside of its group.
             Some(own) if own.ends_with(&scope) || own.ends_with(Path::new(&scope).join(INIT)) => {
                 Ok(Self::in_scope(init)?.0)
