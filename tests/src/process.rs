@@ -21,6 +21,13 @@ pub fn lives(pid: u32) -> bool {
         .unwrap_or(false)
 }
 
+/// The process that has made another, or to which that fell; none: it is not there.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    after_name.split(' ').nth(1)?.parse().ok()
+}
+
 /// The name that the kernel shows for a process.
 pub fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()

@@ -173,6 +173,22 @@ fn it_is_listed_entered_and_stopped() {
 }
 
 #[test]
+fn whoever_asks_all_processes_to_end_leaves_apps_their_time() {
+    let (rkt, before) = (Rkt::new(), Snapshot::take());
+    let serve = "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done";
+    let pod = start(&rkt, &[&rkt.image("serves", &images::busybox("serves").exec(["/bin/sh", "-c", serve]))]);
+    pod.says("up");
+    // As a service manager does that stops a unit.
+    process::signal(nspawn(&rkt), Signal::TERM);
+    pod.says("Trying to halt container");
+    assert!(process::lives(pod.init()));
+    rkt.run(["stop", &pod.uuid]).succeeds();
+    let uuid = pod.uuid.clone();
+    pod.wait().ends_with(3);
+    assert_gone(&rkt, &before, &uuid);
+}
+
+#[test]
 fn it_is_stopped_while_it_starts() {
     let (rkt, before) = (Rkt::new(), Snapshot::take());
     let image = rkt.probe("early", ["wait"]);
@@ -217,7 +233,7 @@ fn whoever_is_killed_nothing_outlives_the_pod() {
         // Both that would end it: then whoever meets the pod does.
         let pod = start(&rkt, &words);
         let (program, uuid) = (nspawn(&rkt), pod.uuid.clone());
-        let ours = [parent(program), pod.pid()];
+        let ours = [process::parent(program).unwrap(), pod.pid()];
         // So that nobody else notices, and ends what is below.
         process::signal(pod.init(), Signal::STOP);
         process::signal(pod.pid(), Signal::STOP);
@@ -229,11 +245,6 @@ fn whoever_is_killed_nothing_outlives_the_pod() {
         assert!(process::lives(program));
         assert_gone(&rkt, &before, &uuid);
     }
-}
-
-fn parent(pid: u32) -> u32 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -273,7 +284,15 @@ fn nothing_that_a_user_or_an_image_chose_is_an_argument_of_systemd_nspawn() {
         line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let known =
         ["--quiet", "--settings=no", "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"];
-    let more = ["--private-network", "--keep-unit", "/init", "/channel", "/usr/bin/systemd-nspawn", ""];
+    let more = [
+        "--private-network",
+        "--keep-unit",
+        "--kill-signal=SIGTERM",
+        "/init",
+        "/channel",
+        "/usr/bin/systemd-nspawn",
+        "",
+    ];
     for argument in &arguments {
         let is_known = known.iter().chain(&more).any(|word| argument == word)
             || argument == &format!("--machine=rkt-{}", pod.uuid)

@@ -44,6 +44,9 @@ pub(crate) fn plan(plan: &mut Plan, pod: &Pod, facts: &dyn Facts) -> Result<(), 
     program.argument("--keep-unit").argument(format!("--register={register}"));
     program.arguments([format!("--machine=rkt-{}", pod.uuid), format!("--uuid={}", pod.uuid)]);
     program.argument([Piece::from("--directory="), Piece::Tree]);
+    // Whoever asks all of a unit's processes to end asks it too, which would end the container at once. With this it
+    // asks init, which does nothing: how the pod ends is the monitor's affair.
+    program.argument("--kill-signal=SIGTERM");
     let more = capabilities(pod);
     if !more.is_empty() {
         program.argument(format!("--capability={}", more.join(",")));

@@ -12,6 +12,7 @@ rkt_sdk::stage1!(plan, asks: [
     "own-directory:/run/systemd/nspawn",
     "argument:--quiet", "argument:--settings=no", "argument:--console=pipe", "argument:--link-journal=no",
     "argument:--resolv-conf=off", "argument:--timezone=off", "argument:--private-network", "argument:--keep-unit",
+    "argument:--kill-signal=SIGTERM",
     "argument:--directory={tree}", "argument:--machine=rkt-{uuid}", "argument:--uuid={uuid}",
     "argument:--register={bool}", "argument:--capability={names}", "argument:/init", "argument:/channel",
     "environment:SYSTEMD_NSPAWN_UNIFIED_HIERARCHY={number}", "environment:SYSTEMD_NSPAWN_USE_CGNS={number}",
