@@ -46,13 +46,18 @@ impl Job {
     }
 }
 
+/// One of them reads rkt's own grants among the sources, which a machine does not have.
+const E2E_NSPAWN: Job = Job { target: "e2e_nspawn", skipped: &["what_is_not_granted_is_named"] };
+
 const MACHINES: [Machine; 2] = [
     Machine {
         name: "runner",
         init: None,
-        image: Image { packages: &["busybox-static", "kmod", "mount", "util-linux"], files: &[] },
+        image: Image { packages: &["busybox-static", "kmod", "mount", "systemd-container", "util-linux"], files: &[] },
         jobs: &[
             Job::all("cgroups"),
+            Job::all("nspawn"),
+            E2E_NSPAWN,
             Job::all("e2e_limits"),
             Job::all("e2e_inside"),
             // Emulated, so many plugins at once do not all plan in the time that one may take.
@@ -66,7 +71,7 @@ const MACHINES: [Machine; 2] = [
             packages: &["busybox-static", "dbus", "kmod", "systemd-container", "systemd-sysv"],
             files: &[("etc/systemd/system/rkt-tests.service", SERVICE), ("etc/systemd/system/default.target", TARGET)],
         },
-        jobs: &[Job::all("systemd"), Job::all("e2e_limits")],
+        jobs: &[Job::all("systemd"), Job::all("machined"), E2E_NSPAWN, Job::all("e2e_limits")],
     },
 ];
 

@@ -2,102 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
+#[path = "support/units.rs"]
+mod units;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, io};
 
 use rkt_tests::apps::{process_of, waiting};
-use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_for, wait_until};
+use rkt_tests::{FLAVORS, Output, Rkt, images, process, wait_until};
 use rustix::process::Signal;
 
-use support::{app_of, assert_machine, child_of, group_of, path_of, read, run};
-
-/// A property of a unit.
-fn property(unit: &str, name: &str) -> String {
-    run("systemctl", &["show", "--value", "--property", name, unit]).succeeds().stdout.trim().to_owned()
-}
-
-fn is_loaded(unit: &str) -> bool {
-    property(unit, "LoadState") == "loaded"
-}
-
-/// The scope of a pod is gone: neither a unit, not even a failed one, nor a directory.
-fn assert_no_scope(uuid: &str) {
-    let scope = format!("rkt-{uuid}.scope");
-    assert!(!is_loaded(&scope), "{scope} is left: {}", property(&scope, "ActiveState"));
-    assert!(!path_of(&format!("/system.slice/{scope}")).exists(), "the control group of {scope} is left");
-}
-
-/// A unit that runs rkt, made for a test and stopped with this value.
-struct Unit<'r> {
-    rkt: &'r Rkt,
-    name: String,
-}
-
-impl<'r> Unit<'r> {
-    /// Starts `rkt run` with these words as a unit with these properties, and waits until the pod is ready.
-    fn start(rkt: &'r Rkt, properties: &[&str], words: &[&str]) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("pod-{}-{}.service", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let unit = Self { rkt, name };
-        let saved = format!("--uuid-file-save={}", unit.file().display());
-        let words = ["run", &saved].into_iter().chain(words.iter().copied());
-        systemd_run(rkt, &[&format!("--unit={}", unit.name), "--collect"], properties, words).succeeds();
-        let ready = |uuid: &str| Some(rkt.pod(uuid)?.join("stage1/rootfs/rkt/supervisor-status"));
-        wait_until("the pod to be ready", || {
-            let uuid = unit.uuid();
-            uuid.and_then(|uuid| ready(&uuid)).is_some_and(|status| status.is_symlink())
-        });
-        unit
-    }
-
-    fn file(&self) -> PathBuf {
-        self.rkt.home().join(&self.name)
-    }
-
-    fn uuid(&self) -> Option<String> {
-        fs::read_to_string(self.file()).ok().map(|uuid| uuid.trim_end().to_owned())
-    }
-
-    fn monitor(&self) -> u32 {
-        property(&self.name, "MainPID").parse().unwrap()
-    }
-
-    fn init(&self) -> u32 {
-        let pod = self.rkt.pod(&self.uuid().unwrap()).unwrap();
-        wait_for("init", || fs::read_to_string(pod.join("pid")).ok()?.trim_end().parse().ok())
-    }
-
-    fn group(&self) -> String {
-        format!("/system.slice/{}", self.name)
-    }
-
-    /// Stops it, and waits until it has stopped.
-    fn stop(&self) {
-        run("systemctl", &["stop", &self.name]).succeeds();
-    }
-}
-
-impl Drop for Unit<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("systemctl").args(["--quiet", "stop", &self.name]).output();
-    }
-}
-
-/// `systemd-run` of rkt with these words.
-fn systemd_run<'a>(
-    rkt: &Rkt,
-    options: &[&str],
-    properties: &[&str],
-    words: impl IntoIterator<Item = &'a str>,
-) -> Output {
-    let mut command = Command::new("systemd-run");
-    command.arg("--quiet").args(options);
-    command.args(properties.iter().map(|property| format!("--property={property}")));
-    Output::of(command.args(rkt.words(words)))
-}
+use support::{app_of, assert_machine, child_of, group_of, path_of, read};
+use units::{Unit, assert_no_scope, is_loaded, property, run, systemd_run};
 
 #[test]
 fn a_pod_with_limits_is_in_a_scope_of_its_own_and_the_monitor_is_not() {

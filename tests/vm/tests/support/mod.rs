@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use rkt_tests::{Output, Running, process, wait_for};
+use rkt_tests::{Running, process, wait_for};
 
 /// The hierarchy, in every machine.
 const TOP: &str = "/sys/fs/cgroup";
@@ -44,15 +43,7 @@ pub(crate) fn app_of(pod: &Running<'_>) -> u32 {
 
 /// The one process that another has made.
 pub(crate) fn child_of(parent: u32) -> u32 {
-    let is_child = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        after_name.split(' ').nth(1) == Some(parent.to_string().as_str())
-    };
-    wait_for("the process to have a child", || process::all().into_iter().find(is_child))
-}
-
-/// Runs a program of the machine to its end.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
-    Output::of(Command::new(program).args(arguments))
+    wait_for("the process to have a child", || {
+        process::all().into_iter().find(|pid| process::parent(*pid) == Some(parent))
+    })
 }
