@@ -14,7 +14,7 @@ const OURS: [&str; 6] = ["rkt", "rkt-monitor", "monitor", "init", "compiler", "p
 
 /// The state of the host at one moment, as far as a pod could change it. Kinds of things, with the
 /// things by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot(BTreeMap<String, BTreeSet<String>>);
 
 impl Snapshot {

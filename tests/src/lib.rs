@@ -9,6 +9,7 @@ pub mod apps;
 pub mod elf;
 pub mod guest;
 pub mod images;
+pub mod kills;
 pub mod leftovers;
 mod output;
 pub mod process;

@@ -18,9 +18,6 @@ use crate::records::RecordsError;
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
 
-/// An embryo is locked and moved on at once; one that is older than this has no parent any more.
-const EMBRYO_AGE: Duration = Duration::from_mins(1);
-
 /// How long pods are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
@@ -64,10 +61,8 @@ impl Pods {
     pub fn collect(&self, keep: &Keep, now: SystemTime, report: &mut dyn FnMut(Event)) -> Result<(), PodsError> {
         self.each(Stage::Run, report, |pod| self.mark(pod, Stage::ExitedGarbage, Event::Exited))?;
         self.each(Stage::Prepare, report, |pod| self.mark(pod, Stage::Garbage, Event::FailedPrepare))?;
-        self.each(Stage::Embryo, report, |pod| match age(pod, now)? {
-            age if age >= EMBRYO_AGE => self.mark(pod, Stage::Garbage, Event::FailedPrepare),
-            _ => Ok(None),
-        })?;
+        // Whoever makes one locks it at once, and makes another where this came first.
+        self.each(Stage::Embryo, report, |pod| self.mark(pod, Stage::Garbage, Event::FailedPrepare))?;
         if keep.mark_only {
             return Ok(());
         }

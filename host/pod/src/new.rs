@@ -20,6 +20,7 @@ use rkt_plan::{App, Artifact};
 use rkt_sys::lock::Lock;
 use rkt_sys::{memfd, remove, socket};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use crate::files;
 use crate::home::{Home, LAYERS, MANIFESTS};
@@ -81,18 +82,24 @@ pub struct Written {
 }
 
 impl NewPod {
-    pub(crate) fn create(pods: &Pods, uuid: Uuid) -> rkt_sys::Result<Self> {
+    /// None where a collector came before the directory was locked, and took it for one that nobody goes on with.
+    pub(crate) fn create(pods: &Pods, uuid: Uuid) -> rkt_sys::Result<Option<Self>> {
         let path = pods.path(uuid, Stage::Embryo);
         let failed = |call| move |cause| rkt_sys::Error::new(call, uuid, cause);
         rustix::fs::mkdir(&path, Mode::from_raw_mode(0o750)).map_err(failed("mkdir"))?;
-        let directory = open_directory(&path).map_err(failed("open"))?;
+        let directory = match open_directory(&path) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.map_err(failed("open"))?,
+        };
         let (pods, given_up) = (pods.clone(), GivenUp::Removed);
         let mut pod = Self { pods, uuid, stage: Stage::Embryo, directory, given_up };
-        // Nobody locks an embryo: this does not wait.
+        // Only a collector holds an embryo, until it is out of the way.
         let copy = pod.directory.try_clone().map_err(|cause| rkt_sys::Error::new("dup", uuid, cause))?;
         pod.directory = Lock::exclusive(copy)?.into();
-        pod.move_to(Stage::Prepare).map_err(|cause| rkt_sys::Error::new("rename", uuid, cause))?;
-        Ok(pod)
+        match pod.move_to(Stage::Prepare) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(|()| Some(pod)).map_err(|cause| rkt_sys::Error::new("rename", uuid, cause)),
+        }
     }
 
     /// A pod that was prepared before; the lock is on its directory.

@@ -52,11 +52,15 @@ impl Pods {
     /// # Errors
     /// Where its directory cannot be made.
     pub fn create(&self) -> Result<NewPod, PodsError> {
-        let uuid = Uuid::random().map_err(|cause| PodsError::Random { cause: cause.into() })?;
         for stage in [Stage::Embryo, Stage::Prepare] {
             self.make_stage(stage)?;
         }
-        NewPod::create(self, uuid).map_err(|cause| PodsError::Create { uuid, cause })
+        loop {
+            let uuid = Uuid::random().map_err(|cause| PodsError::Random { cause: cause.into() })?;
+            if let Some(new) = NewPod::create(self, uuid).map_err(|cause| PodsError::Create { uuid, cause })? {
+                return Ok(new);
+            }
+        }
     }
 
     /// The pods in the given directories, in the order of their UUIDs. One that moves meanwhile is

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rkt_appc::ImageManifest;
@@ -232,6 +233,32 @@ fn directories_and_locks_tell_all_states() {
         assert_eq!(state(), locked, "{stage}");
         drop(lock);
     }
+}
+
+#[test]
+fn an_embryo_that_nobody_holds_is_garbage_at_once_and_its_maker_makes_another() {
+    let data = Data::new();
+    let held = data.pod("embryo", 1);
+    let lock = data.lock("embryo", &held);
+    data.pod("embryo", 2);
+    assert_eq!(data.collect(&KEEP, Duration::ZERO), ["failed 00000002"]);
+    drop(lock);
+    assert_eq!(data.collect(&KEEP, Duration::ZERO), ["failed 00000001"]);
+    assert_eq!(data.states(), []);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                data.collect(&KEEP, Duration::ZERO);
+            }
+        });
+        for _ in 0..500 {
+            let new = data.pods.create().unwrap();
+            assert!(data.path("prepare", &new.uuid().to_string()).exists());
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(data.states(), []);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use rkt_appc::{AcVersion, RuntimeApp};
-use rkt_pod::{Pod, PodError, PodsError, Stage};
+use rkt_pod::{Pod, PodError, PodsError, Stage, State};
 
 use super::pod_json::{self, PodJson};
 use super::{Context, Outcome};
@@ -75,8 +75,8 @@ fn add(table: &mut Table, pod: &Pod, full: bool, now: SystemTime, errors: &mut V
     let apps = match pod.manifest() {
         Ok(manifest) => manifest.apps().iter().map(app_cells).collect(),
         Err(error) => {
-            // In its youth a pod has no manifest, which is no error.
-            if pod.state().has_started() {
+            // In its youth a pod has no manifest, and when all else of it is removed, which is no error.
+            if matches!(pod.state(), State::Running | State::Exited) {
                 errors.push(in_short(&error));
             }
             Vec::new()
