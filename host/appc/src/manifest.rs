@@ -16,6 +16,10 @@ pub struct ManifestError {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(document: &'static str, json: &[u8]) -> Result<T, ManifestError> {
+    // Whoever wants to know where a mistake is pays for it: nearly all manifests have none.
+    if let Ok(value) = serde_json::from_slice(json) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

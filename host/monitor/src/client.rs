@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::socket;
+use rustix::io::Errno;
 
 use crate::frame::{Channel, Frame, Stream, WINDOW};
 use crate::link::{Link, LinkError, one_frame};
@@ -68,6 +69,13 @@ pub trait Resized: std::fmt::Debug {
     fn news(&self) -> BorrowedFd<'_>;
     /// Takes the news: the size now.
     fn size(&self) -> Option<WindowSize>;
+}
+
+impl ControlError {
+    /// Whether nobody listens any more: the monitor has ended, however it did.
+    pub fn is_nobody(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.errno() == Some(Errno::CONNREFUSED))
+    }
 }
 
 impl Control {

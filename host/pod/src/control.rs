@@ -9,6 +9,11 @@ use crate::state::State;
 use crate::uuid::Uuid;
 
 impl Pod {
+    /// Whether it had a monitor, which has ended.
+    pub(crate) fn has_lost_its_monitor(&self) -> bool {
+        Control::connect(self.as_fd()).is_err_and(|error| error.is_nobody())
+    }
+
     /// A connection to the pod's monitor.
     ///
     /// # Errors

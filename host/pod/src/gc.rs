@@ -4,7 +4,11 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::AsFd as _;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rkt_sys::lock::Lock;
@@ -17,6 +21,12 @@ use crate::pods::{Pods, PodsError, open_directory};
 use crate::records::RecordsError;
 use crate::state::{Stage, State};
 use crate::uuid::Uuid;
+
+/// How long a pod whose monitor has ended may be somebody's, until whoever wants to remove it is refused.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many pods are removed at a time, at most.
+const WORKERS: usize = 4;
 
 /// How long pods are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,13 +80,12 @@ impl Pods {
             age if age >= keep.prepared => self.mark(pod, Stage::Garbage, Event::Expired),
             _ => Ok(None),
         })?;
-        for pod in self.list(&[Stage::ExitedGarbage])? {
-            match pod {
-                Err(error) => report(Event::Unreadable(error)),
-                Ok(pod) => self.collect_exited(&pod, keep, now, report),
-            }
-        }
-        self.each(Stage::Garbage, report, |pod| self.remove_garbage(pod).map(|()| None))
+        let pods = self.list(&[Stage::ExitedGarbage, Stage::Garbage])?;
+        each_at_once(pods, report, |pod, report| match pod.stage() {
+            Stage::ExitedGarbage => self.collect_exited(pod, keep, now, report),
+            _ => self.remove_garbage(pod),
+        });
+        Ok(())
     }
 
     /// Removes a pod that is not in use, whatever it is.
@@ -84,30 +93,28 @@ impl Pods {
     /// # Errors
     /// Where it is in use, or something of it cannot be undone or removed.
     pub fn remove(&self, pod: &Pod, report: &mut dyn FnMut(Event)) -> Result<(), RemoveError> {
-        let mark = |stage, event: fn(Uuid) -> Event| {
-            let lock = lock(pod)?.ok_or_else(|| busy(pod))?;
-            self.move_to(pod, stage)?;
-            Ok::<_, RemoveError>((lock, event(pod.uuid())))
-        };
-        let lock = match pod.stage() {
-            Stage::Embryo | Stage::Prepare => {
-                let (lock, event) = mark(Stage::Garbage, Event::FailedPrepare)?;
-                report(event);
-                lock
+        let again = || self.get(pod.uuid()).map_err(RemoveError::Directory);
+        let lock = match hold(pod).map_err(|cause| failed(pod, cause))? {
+            Held::Ours(lock) => lock,
+            Held::Theirs => {
+                let Some(pod) = again()? else { return Ok(()) };
+                // What is left of a pod, or a collector that moves it, lets go of it in a moment.
+                let is_let_go = pod.has_lost_its_monitor() && wait_for_end(&pod)?;
+                return if is_let_go { self.remove(&pod, report) } else { Err(busy(&pod)) };
             }
-            Stage::Prepared => {
-                let (lock, event) = mark(Stage::Garbage, Event::Expired)?;
-                report(event);
-                lock
-            }
-            Stage::Run => mark(Stage::ExitedGarbage, Event::Exited)?.0,
-            Stage::ExitedGarbage | Stage::Garbage => lock(pod)?.ok_or_else(|| busy(pod))?,
+            Held::Gone => return again()?.map_or(Ok(()), |pod| self.remove(&pod, report)),
         };
-        let stage = match pod.stage() {
-            Stage::Run | Stage::ExitedGarbage => Stage::ExitedGarbage,
-            Stage::Embryo | Stage::Prepare | Stage::Prepared | Stage::Garbage => Stage::Garbage,
+        let marked: Option<(Stage, fn(Uuid) -> Event)> = match pod.stage() {
+            Stage::Embryo | Stage::Prepare => Some((Stage::Garbage, Event::FailedPrepare)),
+            Stage::Prepared => Some((Stage::Garbage, Event::Expired)),
+            Stage::Run => Some((Stage::ExitedGarbage, Event::Exited)),
+            Stage::ExitedGarbage | Stage::Garbage => None,
         };
-        self.delete(pod, stage, &lock, report)
+        if let Some((to, event)) = marked {
+            self.move_to(pod, to)?;
+            report(event(pod.uuid()));
+        }
+        self.delete(pod, marked.map_or(pod.stage(), |(to, _)| to), &lock, report)
     }
 
     fn each(
@@ -137,19 +144,20 @@ impl Pods {
         Ok(Some(event(pod.uuid())))
     }
 
-    fn collect_exited(&self, pod: &Pod, keep: &Keep, now: SystemTime, report: &mut dyn FnMut(Event)) {
-        let act = |report: &mut dyn FnMut(Event)| {
-            let Some(lock) = lock(pod)? else { return Ok(()) };
-            if age(pod, now)? < keep.exited {
-                report(Event::WithinGrace(pod.uuid()));
-                return Ok(());
-            }
-            report(Event::Removing(pod.uuid()));
-            self.delete(pod, Stage::ExitedGarbage, &lock, report)
-        };
-        if let Err(error) = act(report) {
-            report(Event::Failed(error));
+    fn collect_exited(
+        &self,
+        pod: &Pod,
+        keep: &Keep,
+        now: SystemTime,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<(), RemoveError> {
+        let Some(lock) = lock(pod)? else { return Ok(()) };
+        if age(pod, now)? < keep.exited {
+            report(Event::WithinGrace(pod.uuid()));
+            return Ok(());
         }
+        report(Event::Removing(pod.uuid()));
+        self.delete(pod, Stage::ExitedGarbage, &lock, report)
     }
 
     fn remove_garbage(&self, pod: &Pod) -> Result<(), RemoveError> {
@@ -188,12 +196,47 @@ impl Pods {
     }
 }
 
-/// The pod's lock, or none where a process of the pod, or another remover, has it.
+/// Acts on pods, several at a time: most of the work is the kernel's, which does it for each on a processor of its own.
+/// What there is to report is reported here.
+fn each_at_once(
+    pods: impl Iterator<Item = Result<Pod, PodsError>> + Send,
+    report: &mut dyn FnMut(Event),
+    act: impl Fn(&Pod, &mut dyn FnMut(Event)) -> Result<(), RemoveError> + Sync,
+) {
+    let pods = Mutex::new(pods);
+    let next = || pods.lock().expect("nobody panics with it").next();
+    let work = |told: Sender<Event>| {
+        // The receiver lives as long as anybody sends.
+        let mut tell = |event| drop(told.send(event));
+        while let Some(pod) = next() {
+            match pod {
+                Err(error) => tell(Event::Unreadable(error)),
+                Ok(pod) => act(&pod, &mut tell).unwrap_or_else(|error| tell(Event::Failed(error))),
+            }
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS);
+    let (told, heard) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (work, told) = (&work, told.clone());
+            scope.spawn(move || work(told));
+        }
+        drop(told);
+        heard.iter().for_each(report);
+    });
+}
+
+/// The pod's lock, or none where a process of the pod, or another remover, has or had it.
 fn lock(pod: &Pod) -> Result<Option<Lock>, RemoveError> {
     match hold(pod).map_err(|cause| failed(pod, cause))? {
         Held::Ours(lock) => Ok(Some(lock)),
-        Held::Theirs => Ok(None),
+        Held::Theirs | Held::Gone => Ok(None),
     }
+}
+
+fn wait_for_end(pod: &Pod) -> Result<bool, RemoveError> {
+    pod.wait_for_end(Some(PATIENCE)).map_err(|cause| failed(pod, cause))
 }
 
 fn age(pod: &Pod, now: SystemTime) -> Result<Duration, RemoveError> {

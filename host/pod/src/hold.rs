@@ -15,6 +15,8 @@ pub(crate) enum Held {
     Ours(Lock),
     /// A process's of the pod, or of somebody's who removes or starts it.
     Theirs,
+    /// Nobody's: since it was found somebody has moved or removed it.
+    Gone,
 }
 
 /// Takes the pod's lock, unless somebody has it.
@@ -24,7 +26,7 @@ pub(crate) fn hold(pod: &Pod) -> io::Result<Held> {
     loop {
         let open = || files::open_directory(pod.as_fd(), ".");
         if let Some(lock) = Lock::try_exclusive(open()?)? {
-            return Ok(Held::Ours(lock));
+            return Ok(if pod.is_there()? { Held::Ours(lock) } else { Held::Gone });
         }
         if lock::is_held(open()?.as_fd())? {
             return Ok(Held::Theirs);

@@ -8,6 +8,9 @@ use std::time::SystemTime;
 
 use rkt_appc::{AcName, App, ImageManifest, ManifestError, Owner, PodManifest, RuntimeApp, UnixId, VolumeKind};
 use rkt_plan::{Access, Asked, Origin};
+use rustix::fs::Stat;
+use rustix::io::Errno;
+use serde_json::value::RawValue;
 
 use crate::files;
 use crate::home::Home;
@@ -50,6 +53,18 @@ impl Pod {
     /// Where it was when it was found.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is still where it was when it was found.
+    ///
+    /// # Errors
+    /// Where that cannot be seen.
+    pub fn is_there(&self) -> io::Result<bool> {
+        let id = |stat: Stat| (stat.st_dev, stat.st_ino);
+        match rustix::fs::lstat(&self.path) {
+            Err(Errno::NOENT) => Ok(false),
+            other => Ok(id(other?) == id(rustix::fs::fstat(&self.directory)?)),
+        }
     }
 
     /// What it is made of.
@@ -134,6 +149,12 @@ impl Pod {
         Record::from_json(&json).map(Some).map_err(|cause| PodError::Record { uuid: self.uuid, cause })
     }
 
+    /// The same, as it stands in the file, of which only that it is JSON is known.
+    pub(crate) fn record_text(&self) -> Result<Option<Box<RawValue>>, PodError> {
+        let Some(json) = self.read(Record::FILE)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|cause| PodError::Record { uuid: self.uuid, cause })
+    }
+
     /// The digest of the component that planned it or is to; none where nothing is written down that says one.
     pub(crate) fn component(&self) -> Result<Option<String>, PodError> {
         let json = match self.read(Record::FILE)? {
@@ -148,7 +169,7 @@ impl Pod {
     /// # Errors
     /// Where the directory cannot be read.
     pub fn created(&self) -> Result<Option<SystemTime>, PodError> {
-        Ok(self.modified("pod-created")?.or(self.modified("pod")?))
+        self.first_modified(["pod-created", "pod"])
     }
 
     /// When it was started; none where it was not.
@@ -159,7 +180,7 @@ impl Pod {
         if !self.state.has_started() {
             return Ok(None);
         }
-        Ok(self.modified("pid")?.or(self.modified("ppid")?))
+        self.first_modified(["pid", "ppid"])
     }
 
     /// When an app of it was made: with the pod, or later.
@@ -208,6 +229,11 @@ impl Pod {
 
     fn modified(&self, path: &str) -> Result<Option<SystemTime>, PodError> {
         files::modified(&self.directory, path).map_err(|cause| self.failed(path, cause))
+    }
+
+    /// When the first of these was last written to that there is.
+    fn first_modified(&self, paths: [&str; 2]) -> Result<Option<SystemTime>, PodError> {
+        paths.into_iter().find_map(|path| self.modified(path).transpose()).transpose()
     }
 
     fn missing(&self, path: &str) -> PodError {

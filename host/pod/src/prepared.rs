@@ -18,7 +18,7 @@ use crate::hold::{Held, hold};
 use crate::home::{LAYERS, MANIFESTS, VOLUMES};
 use crate::new::{NewPod, NewPodError, Written};
 use crate::plugin_image::Payload;
-use crate::pods::{Pods, PodsError, open_directory};
+use crate::pods::{Pods, PodsError};
 use crate::record::PluginIdentity;
 use crate::resolve::ResolvedPod;
 use crate::state::Stage;
@@ -89,10 +89,6 @@ impl Pods {
         }
         let directory = |cause| PreparedError::Directory { uuid, cause };
         let Held::Ours(lock) = hold(&pod).map_err(directory)? else { return Err(not_prepared()) };
-        // Whoever had it before the lock was ours may have moved it.
-        if open_directory(&self.path(uuid, Stage::Prepared)).is_err() {
-            return Err(not_prepared());
-        }
         let read = |file| files::read(&pod, file).map_err(directory);
         let missing = || directory(io::ErrorKind::NotFound.into());
         let manifest = PodManifest::from_json(&read("pod")?.ok_or_else(missing)?)

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, renameat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::files;
 use crate::gc::Event;
@@ -33,8 +34,10 @@ const VERSION: u32 = 1;
 const PENDING: &str = "record.past";
 
 /// A pod that is no more. Times are in nanoseconds since 1970.
+///
+/// What was decided is written as it stands in the pod's own record, and understood when it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PastPod {
+pub struct PastPod<R = Record> {
     version: u32,
     /// Its name.
     pub uuid: Uuid,
@@ -47,7 +50,7 @@ pub struct PastPod {
     /// How its apps ended. One that was killed with its monitor has no end that is known.
     pub exits: BTreeMap<String, PastExit>,
     /// What was decided about it.
-    pub record: Record,
+    pub record: R,
 }
 
 /// How an app ended.
@@ -59,16 +62,34 @@ pub struct PastExit {
     pub at: u64,
 }
 
-impl PastPod {
+/// The part of a record that names the apps.
+#[derive(Deserialize)]
+struct Apps {
+    pod: AppsOfPod,
+}
+
+#[derive(Deserialize)]
+struct AppsOfPod {
+    apps: Vec<NameOfApp>,
+}
+
+#[derive(Deserialize)]
+struct NameOfApp {
+    name: String,
+}
+
+impl PastPod<Box<RawValue>> {
     /// None where the pod was never started, or what is remembered of it was moved already.
     fn of(pod: &Pod) -> Result<Option<Self>, PodError> {
-        let Some(record) = pod.record()? else { return Ok(None) };
+        let Some(record) = pod.record_text()? else { return Ok(None) };
+        let apps: Apps =
+            serde_json::from_str(record.get()).map_err(|cause| PodError::Record { uuid: pod.uuid(), cause })?;
         let mut exits = BTreeMap::new();
-        for app in &record.pod.apps {
+        for app in apps.pod.apps {
             let Ok(name) = app.name.parse() else { continue };
             exits.extend(pod.exit(&name)?.map(|exit| {
                 let past = PastExit { code: exit.code, at: nanoseconds(exit.at) };
-                (app.name.clone(), past)
+                (app.name, past)
             }));
         }
         Ok(Some(Self {
@@ -81,7 +102,9 @@ impl PastPod {
             record,
         }))
     }
+}
 
+impl PastPod {
     fn from_json(uuid: Uuid, json: &[u8]) -> Result<Self, RecordsError> {
         #[derive(Deserialize)]
         struct Versioned {

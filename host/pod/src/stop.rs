@@ -64,19 +64,21 @@ impl Pod {
             control.ask_to_stop(force, patience).map_err(|cause| RunningError::Monitor { uuid, cause })?;
             Ok(control)
         });
-        match (asked, stop) {
-            // As long as it is waited for the connection is kept.
-            (Ok(_control), _) => {
-                if self.wait_for_end(Some(stop.time())).map_err(failed)? {
-                    return Ok(());
-                }
-            }
-            (Err(RunningError::Unreachable { .. } | RunningError::Monitor { .. }), Stop::Force) => {}
-            (Err(error), _) => return Err(error.into()),
+        let is_ending = match &asked {
+            Ok(_) => true,
+            // Its monitor has ended, and the rest of the pod ends with it.
+            Err(RunningError::Unreachable { cause, .. }) => cause.is_nobody(),
+            Err(_) => false,
+        };
+        // As long as it is waited for the connection is kept.
+        if is_ending && self.wait_for_end(Some(stop.time())).map_err(failed)? {
+            return Ok(());
         }
-        match stop {
-            Stop::Ask(_) => Err(StopError::TooLong { uuid, time: stop.time() }),
-            Stop::Force => self.kill(),
+        match (asked, stop) {
+            (Err(error @ RunningError::NotRunning { .. }), _) => Err(error.into()),
+            (_, Stop::Force) => self.kill(),
+            (Err(error), Stop::Ask(_)) if !is_ending => Err(error.into()),
+            (_, Stop::Ask(_)) => Err(StopError::TooLong { uuid, time: stop.time() }),
         }
     }
 
@@ -94,7 +96,7 @@ impl Pod {
         match hold(self).map_err(failed)? {
             Held::Ours(_lock) => rkt_executor::undo(self.as_fd()).map_err(|cause| StopError::Undo { uuid, cause }),
             // Somebody removes the pod, and undoes that first.
-            Held::Theirs => Ok(()),
+            Held::Theirs | Held::Gone => Ok(()),
         }
     }
 }

@@ -262,6 +262,26 @@ fn an_embryo_that_nobody_holds_is_garbage_at_once_and_its_maker_makes_another() 
 }
 
 #[test]
+fn collectors_and_removers_are_in_nobodys_way() {
+    let data = Data::new();
+    let uuids: Vec<String> = (0..200).map(|number| data.pod("run", number)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            // What fails for a pod is a panic.
+            scope.spawn(|| data.collect(&KEEP_NOTHING, Duration::ZERO));
+        }
+        scope.spawn(|| {
+            for uuid in &uuids {
+                let Ok(pod) = data.pods.find(uuid) else { continue };
+                let removed = data.pods.remove(&pod, &mut |event| drop(told(&event)));
+                assert!(matches!(removed, Ok(()) | Err(RemoveError::Busy { .. })), "{removed:?}");
+            }
+        });
+    });
+    assert_eq!(data.states(), []);
+}
+
+#[test]
 fn pods_are_found_by_the_beginning_of_their_uuid() {
     let data = Data::new();
     data.pod("run", 0x1a2b_0001);

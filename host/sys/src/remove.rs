@@ -3,16 +3,20 @@
 //! No policy about what may be removed: the caller holds the directory that the tree is in.
 
 use std::ffi::{CStr, CString, OsStr};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::root::is_plain;
 use crate::{Error, Result};
 
 const CALL: &str = "remove";
+
+/// What is read of a directory at a time, in bytes.
+const ENTRIES: usize = 4096;
 
 /// Removes the entry `name` of the directory `parent`, with all below it where it is a directory.
 ///
@@ -46,15 +50,9 @@ enum Removed {
 /// Says whether something was lifted, so that another pass is needed.
 fn empty_once(top: BorrowedFd<'_>, lifted: &mut u64) -> Result<bool> {
     let before = *lifted;
-    for_each_entry(top, |name| {
-        if remove_file(top, name)? == Removed::Yes {
-            return Ok(());
-        }
+    for_each_directory(top, |name| {
         let directory = open_directory(top, name)?;
-        for_each_entry(directory.as_fd(), |child| match remove_file(directory.as_fd(), child)? {
-            Removed::Yes => Ok(()),
-            Removed::IsDirectory => lift(directory.as_fd(), child, top, lifted),
-        })?;
+        for_each_directory(directory.as_fd(), |child| lift(directory.as_fd(), child, top, lifted))?;
         remove_directory(top, name)
     })?;
     Ok(*lifted > before)
@@ -72,13 +70,22 @@ fn lift(directory: BorrowedFd<'_>, child: &CStr, top: BorrowedFd<'_>, lifted: &m
     }
 }
 
-fn for_each_entry(directory: BorrowedFd<'_>, mut act: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
+/// Removes what is no directory of what is in `directory`, and acts on what is one.
+fn for_each_directory(directory: BorrowedFd<'_>, mut act: impl FnMut(&CStr) -> Result<()>) -> Result<()> {
     let failed = |cause| Error::new("getdents", "a directory to be removed", cause);
-    let mut entries = Dir::read_from(directory).map_err(failed)?;
-    while let Some(entry) = entries.read() {
+    // It may have been read before, when less was in it.
+    rustix::fs::seek(directory, SeekFrom::Start(0)).map_err(failed)?;
+    let mut buffer = [MaybeUninit::uninit(); ENTRIES];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        if name != c"." && name != c".." {
+        if name == c"." || name == c".." {
+            continue;
+        }
+        // Not every file system says it.
+        let is_directory = entry.file_type() == FileType::Directory;
+        if is_directory || remove_file(directory, name)? == Removed::IsDirectory {
             act(name)?;
         }
     }

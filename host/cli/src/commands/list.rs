@@ -76,7 +76,8 @@ fn add(table: &mut Table, pod: &Pod, full: bool, now: SystemTime, errors: &mut V
         Ok(manifest) => manifest.apps().iter().map(app_cells).collect(),
         Err(error) => {
             // In its youth a pod has no manifest, and when all else of it is removed, which is no error.
-            if matches!(pod.state(), State::Running | State::Exited) {
+            let is_gone = !pod.is_there().unwrap_or(true);
+            if matches!(pod.state(), State::Running | State::Exited) && !is_gone {
                 errors.push(in_short(&error));
             }
             Vec::new()
