@@ -13,6 +13,7 @@ mod plugins;
 mod pods;
 mod report;
 mod runner;
+mod thousand;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -80,6 +81,7 @@ fn bench(options: &Options) -> Result<()> {
         plugins: plugins::shares(&stage, options.rounds)?,
         crowds: pods::crowds(&stage)?,
         costs: pods::costs(&stage)?,
+        thousand: thousand::thousand(&stage)?,
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -9,6 +9,7 @@ use crate::guests;
 use crate::plugins::Share;
 use crate::pods::{Cost, Crowd};
 use crate::runner::Run;
+use crate::thousand::Thousand;
 
 /// A ratio that must not be exceeded: medians of the first by the second.
 const BUDGETS: [(&str, &str, f64); 5] = [
@@ -33,6 +34,7 @@ pub(crate) struct Report {
     pub(crate) plugins: BTreeMap<&'static str, Share>,
     pub(crate) crowds: BTreeMap<&'static str, Crowd>,
     pub(crate) costs: BTreeMap<&'static str, Cost>,
+    pub(crate) thousand: Thousand,
 }
 
 /// Where root file systems and pods are. What rkt, and whoever mounts an overlay, does beside starting a
@@ -123,10 +125,10 @@ impl fmt::Display for Report {
             write!(f, "\nresident beside an idle app of {flavor}: {all} kB PSS ({monitor} monitor, {init} init) ")?;
             write!(f, "of {RESIDENT}{}", verdict(all <= RESIDENT))?;
         }
-        writeln!(f)
+        writeln!(f, "\n{}", self.thousand)
     }
 }
 
-fn verdict(kept: bool) -> &'static str {
+pub(crate) fn verdict(kept: bool) -> &'static str {
     if kept { "" } else { "  <- missed" }
 }

@@ -6,6 +6,7 @@
 
 pub mod aci;
 pub mod apps;
+pub mod disk;
 pub mod elf;
 pub mod guest;
 pub mod images;
@@ -20,7 +21,7 @@ use std::path::Path;
 
 pub use output::Output;
 pub use rkt::{FLAVORS, FLAVORS_AND_NSPAWN, PREFIX, Rkt, Running, binary, built, companions};
-pub use wait::{DEADLINE, wait_for, wait_until};
+pub use wait::{DEADLINE, wait_for, wait_for_within, wait_until};
 
 /// The root of the workspace.
 ///

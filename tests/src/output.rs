@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -28,12 +29,20 @@ impl Output {
     /// # Panics
     /// It cannot be executed.
     pub fn of(command: &mut Command) -> Self {
+        Self::within(command, DEADLINE)
+    }
+
+    /// The same for one that may take longer.
+    ///
+    /// # Panics
+    /// It cannot be executed.
+    pub fn within(command: &mut Command, deadline: Duration) -> Self {
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let pid = child.id();
         let (ended, watched) = mpsc::channel::<()>();
         let watch = thread::spawn(move || {
-            if watched.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            if watched.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
                 process::signal(pid, Signal::KILL);
             }
         });

@@ -10,13 +10,21 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// There is none by the deadline.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for_within(what, DEADLINE, look)
+}
+
+/// The same where it may take longer.
+///
+/// # Panics
+/// There is none by the deadline.
+pub fn wait_for_within<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "waited {} s in vain for {what}", DEADLINE.as_secs());
+        assert!(start.elapsed() < deadline, "waited {} s in vain for {what}", deadline.as_secs());
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -23,6 +23,9 @@ fn is_sound(rkt: &Rkt) {
 /// All garbage can be collected, and then nothing of any pod is left anywhere, nor of an import.
 fn leaves_nothing(rkt: &Rkt) {
     let uuids = rkt.pods();
+    rkt.run(["gc", "--grace-period=0s", "--expire-prepared=0s"]).succeeds();
+    // What was killed is gone from the host a moment after its locks are.
+    comes_to_rest(rkt);
     rkt.collect();
     let staging = fs::read_dir(rkt.data().join("cas/tmp")).into_iter().flatten();
     assert_eq!(staging.count(), 0, "what is left of imports");
@@ -104,6 +107,48 @@ fn when_any_process_of_a_start_is_killed_the_pod_ends() {
 #[test]
 fn when_all_processes_of_a_start_are_killed_at_once_whoever_comes_next_cleans_up() {
     run_is_killed(Whom::All);
+}
+
+#[test]
+fn a_preparation_leaves_a_pod_that_runs_or_garbage() {
+    let rkt = Rkt::new();
+    let image = rkt.probe("prepared", ["say", SAID]);
+    let killer = Killer::new(&rkt, KILLER, Whom::First);
+    let runs = |uuid: &str| {
+        let said = rkt.run(["run-prepared", uuid]).succeeds();
+        assert_eq!(said.lines_of("prepared"), [SAID]);
+    };
+    at_each_call("prepare", |at| {
+        let (report, _) = killer.run(at, &["prepare", "--stage1=fly", &image]);
+        is_sound(&rkt);
+        let pods = rkt.run(["list", "--format=json"]).succeeds().json();
+        let prepared = pods.as_array().into_iter().flatten().filter(|pod| pod["state"] == "prepared");
+        prepared.for_each(|pod| runs(pod["name"].as_str().unwrap()));
+        leaves_nothing(&rkt);
+        let again = rkt.run(["prepare", "--stage1=fly", &image]).succeeds();
+        runs(again.stdout.trim_end());
+        report
+    });
+    leaves_nothing(&rkt);
+}
+
+#[test]
+fn a_start_of_a_prepared_pod_leaves_it_prepared_or_started() {
+    let rkt = Rkt::new();
+    let image = rkt.probe("prepared", ["say", SAID]);
+    let killer = Killer::new(&rkt, KILLER, Whom::First);
+    at_each_call("run-prepared", |at| {
+        let uuid = rkt.run(["prepare", &image, "--memory=64M"]).succeeds().stdout.trim_end().to_owned();
+        let (report, _) = killer.run(at, &["run-prepared", &uuid]);
+        comes_to_rest(&rkt);
+        is_sound(&rkt);
+        let again = rkt.run(["run-prepared", &uuid]);
+        let has_started = again.stderr.contains("is not prepared");
+        assert!(has_started || again.lines_of("prepared") == [SAID], "{again}");
+        assert_eq!(again.status.success(), !has_started, "{again}");
+        leaves_nothing(&rkt);
+        report
+    });
 }
 
 #[test]

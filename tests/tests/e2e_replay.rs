@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use rkt_tests::{FLAVORS, Output, Rkt, built, wait_until};
+use rkt_tests::kills::{Killer, Whom, at_each_call};
+use rkt_tests::{FLAVORS, Rkt, built, wait_until};
 use serde_json::{Value, json};
 
 /// Runs a pod to its end and removes it; its UUID.
@@ -299,42 +300,28 @@ fn records_are_bounded_where_the_operator_says() {
     rkt.collect();
 }
 
-/// `rkt rm`, killed at its Nth call that changes a file or its name; whether there was one.
-fn killed_in_removal(rkt: &Rkt, uuid: &str, number: usize) -> bool {
-    let calls = "write,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir";
-    let inject = format!("inject={calls}:signal=KILL:when={number}");
-    let mut command = Command::new("strace");
-    command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject]);
-    command.args(rkt.words(["rm", uuid])).stdin(Stdio::null()).current_dir(rkt.home());
-    let output = Output::of(&mut command);
-    assert!(output.status.success() || output.status.code().is_none(), "{output}");
-    !output.status.success()
-}
-
 #[test]
 fn removal_that_is_killed_at_any_call_leaves_a_pod_or_its_record() {
     let rkt = Rkt::new();
     let image = rkt.probe("killed", ["exit", "0"]);
+    let killer = Killer::new(&rkt, env!("CARGO_BIN_EXE_killer"), Whom::First);
     let is_exited_alike = |path: &Path| {
         let past: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         assert_eq!(past["exits"]["killed"]["code"], 0, "{past}");
     };
-    let mut number = 1;
-    loop {
+    let mut removed = 0;
+    at_each_call("rm, remembered", |at| {
         let uuid = exited(&rkt, &["--stage1=fly", &image]);
-        let was_killed = killed_in_removal(&rkt, &uuid, number);
+        let (report, _) = killer.run(at, &["rm", &uuid]);
         let output = rkt.run(["replay", &uuid]).succeeds();
-        assert!(output.stdout.starts_with("same\n"), "call {number}: {output}");
+        assert!(output.stdout.starts_with("same\n"), "{output}");
         rkt.collect();
         is_exited_alike(&record(&rkt, &uuid));
         let output = rkt.run(["replay", &uuid]).succeeds();
-        assert!(output.stdout.starts_with("same\n"), "call {number}: {output}");
+        assert!(output.stdout.starts_with("same\n"), "{output}");
+        removed += 1;
         let stray: Vec<_> = fs::read_dir(rkt.data().join("records")).unwrap().collect();
-        assert_eq!(stray.len(), number, "call {number}: {stray:?}");
-        if !was_killed {
-            break;
-        }
-        number += 1;
-    }
-    assert!(number > 10, "only {number} calls of a removal were interrupted");
+        assert_eq!(stray.len(), removed, "{stray:?}");
+        report
+    });
 }

@@ -32,6 +32,7 @@ cargo xtask COMMAND
   lint                     formatting, clippy, dependency policy
   vm [MACHINE [PROGRAM [FILTER..]]]
                            runs the tests that need a machine of their own: all, a machine's, a program's, some
+  crash [FILTER]           kills commands at every system call, and cuts the power at every write; the tests do so at some
   bench [ARGS]             measures rkt against its peers, side by side
 ";
 
@@ -61,6 +62,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         }
         ["lint"] => test::lint(&tree),
         ["vm", rest @ ..] => test::in_machines(&tree, rest),
+        ["crash", rest @ ..] => test::crash(&tree, rest),
         ["bench", rest @ ..] => test::bench(&tree, rest),
         [] | ["help" | "--help" | "-h"] => {
             shell::say(HELP);

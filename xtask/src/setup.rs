@@ -10,7 +10,7 @@ const FOR_BUILDING: [&str; 2] = ["build-essential", "musl-tools"];
 
 /// The peers and tools of the tests: shells for images, other runtimes to be measured against, tracing,
 /// and virtual machines with what their disks are made by.
-const FOR_TESTS: [&str; 13] = [
+const FOR_TESTS: [&str; 14] = [
     "bubblewrap",
     "busybox-static",
     "cpio",
@@ -21,6 +21,7 @@ const FOR_TESTS: [&str; 13] = [
     "mmdebstrap",
     "nftables",
     "qemu-system-x86",
+    "qemu-utils",
     "runc",
     "strace",
     "systemd-container",

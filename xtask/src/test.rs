@@ -61,6 +61,17 @@ pub(crate) fn bench(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     shell::run(tree.cargo().args(package).args(arguments))
 }
 
+/// Kills, and cuts the power, at every moment that there is, or in those of these tests with a text in their names.
+pub(crate) fn crash(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
+    setup::for_tests()?;
+    build::run_steps(tree)?;
+    let mut tests = tests(tree);
+    tests
+        .args(["--test", "crash_crowd", "--test", "crash_kills", "--test", "crash_power", "--", "--nocapture"])
+        .args(arguments);
+    shell::run(tests.env("RKT_CRASH", "all"))
+}
+
 /// The tests that need a machine of their own, or some of them.
 pub(crate) fn in_machines(tree: &Tree, arguments: &[&str]) -> Result<(), Failure> {
     setup::for_tests()?;
