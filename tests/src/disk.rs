@@ -86,7 +86,7 @@ impl Disk {
         daemon.end();
         let log = File::open(files.path("log")).expect("it was made");
         fs::copy(files.path("base"), files.path("past")).expect("there is memory");
-        Past { steps: steps(&log), files, log, done: 0 }
+        Past { steps: steps(&log), files, log, done: 0, looks: 0 }
     }
 }
 
@@ -203,6 +203,8 @@ pub struct Past {
     steps: Vec<Step>,
     /// How many of them are in the file `past`.
     done: usize,
+    /// How many cuts were looked at.
+    looks: usize,
 }
 
 impl Past {
@@ -240,14 +242,20 @@ impl Past {
             self.write(*step, &past);
         }
         self.done = certain;
-        fs::copy(self.files.path("past"), self.files.path("cut")).expect("there is memory");
+        // A file of its own for each: the kernel takes the namespaces of pods down some time after their last process,
+        // and until then their file system is mounted and written to.
+        self.looks += 1;
+        let name = format!("cut-{}", self.looks);
+        let path = self.files.path(&name);
+        fs::copy(self.files.path("past"), &path).expect("there is memory");
         if let Cut::Alone(number) = cut {
-            let file = File::options().write(true).open(self.files.path("cut")).expect("it was made");
+            let file = File::options().write(true).open(&path).expect("it was made");
             self.write(self.steps[number], &file);
         }
-        self.files.mount("cut");
+        self.files.mount(&name);
         look();
         self.files.unmount();
+        fs::remove_file(path).expect("it was made");
     }
 
     fn write(&self, step: Step, file: &File) {

@@ -118,6 +118,7 @@ fn a_preparation_leaves_a_pod_that_runs_or_garbage() {
         let said = rkt.run(["run-prepared", uuid]).succeeds();
         assert_eq!(said.lines_of("prepared"), [SAID]);
     };
+    rkt.run(["fetch", &image]).succeeds();
     at_each_call("prepare", |at| {
         let (report, _) = killer.run(at, &["prepare", "--stage1=fly", &image]);
         is_sound(&rkt);
