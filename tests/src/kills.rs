@@ -4,7 +4,7 @@
 //! (`cargo xtask crash`).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::{fs, thread};
@@ -99,7 +99,7 @@ impl<'r> Killer<'r> {
         file.expect("home is ours").keep().join("report")
     }
 
-    fn command(&self, report: &PathBuf, at: u64) -> Command {
+    fn command(&self, report: &Path, at: u64) -> Command {
         let mut command = Command::new(self.program);
         command.args([report.as_os_str(), self.whom.word().as_ref(), &OsString::from(at.to_string())]);
         command

@@ -88,10 +88,12 @@ fn processes() -> BTreeSet<String> {
         .collect()
 }
 
-/// Namespaces that processes hold, other than those of the host's first process.
+/// Namespaces that processes hold, other than those of the host's first process. systemd-machined, which comes when it
+/// is asked for and goes by itself, has some of its own.
 fn namespaces() -> BTreeSet<String> {
     let hosts = process::namespaces(1);
-    process::all().into_iter().flat_map(process::namespaces).filter(|namespace| !hosts.contains(namespace)).collect()
+    let all = process::all().into_iter().filter(|pid| process::name(*pid) != "systemd-machine");
+    all.flat_map(process::namespaces).filter(|namespace| !hosts.contains(namespace)).collect()
 }
 
 fn abstract_sockets() -> BTreeSet<String> {

@@ -51,7 +51,7 @@ fn exited(rkt: &Rkt, image: &str) -> String {
 #[test]
 fn an_import_leaves_a_whole_image_or_none() {
     let rkt = Rkt::new();
-    let image = images::probe("fetched").file("a/file", 0o644, &[7; 100_000]).symlink("a/link", "file");
+    let image = images::probe("fetched").file("a/file", 0o644, &vec![7; 100_000]).symlink("a/link", "file");
     let image = rkt.image("fetched", &image.exec(["/probe", "say", SAID]));
     let killer = Killer::new(&rkt, KILLER, Whom::First);
     at_each_call("fetch", |at| {
@@ -238,7 +238,9 @@ fn a_collection_is_gone_on_with() {
         let second = exited(&rkt, &image);
         let aborted = rkt.data().join("pods/prepare/00000000-0000-4000-8000-000000000001/appsinfo");
         let import = rkt.data().join("cas/tmp/import-aborted/rootfs");
-        [&aborted, &import].into_iter().for_each(|left| fs::create_dir_all(left).unwrap());
+        for left in [&aborted, &import] {
+            fs::create_dir_all(left).unwrap();
+        }
         let (report, _) = killer.run(at, &words);
         is_sound(&rkt);
         leaves_nothing(&rkt);

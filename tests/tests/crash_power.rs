@@ -99,7 +99,7 @@ fn is_sound(rkt: &Rkt, promises: &Promises, certain: usize, files: &[String]) {
 fn after_a_power_cut_at_any_write_each_image_and_prepared_pod_is_whole_or_absent() {
     let rkt = Rkt::new();
     let small = rkt.image("small", &images::hello().exec(["/probe", "say", "whole"]));
-    let more = images::probe("more").file("a/file", 0o4755, &[7; 200_000]).symlink("a/link", "file");
+    let more = images::probe("more").file("a/file", 0o4755, &vec![7; 200_000]).symlink("a/link", "file");
     let more =
         rkt.image("more", &(0..40).fold(more, |image, n| image.file(&format!("many/{n}"), 0o644, b"one of many")));
     let files = [small, more];

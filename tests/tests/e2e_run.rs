@@ -5,7 +5,7 @@
 use std::fs;
 
 use rkt_tests::aci::Compression;
-use rkt_tests::{FLAVORS_AND_NSPAWN, Rkt, images};
+use rkt_tests::{FLAVORS, FLAVORS_AND_NSPAWN, Rkt, images};
 
 #[test]
 fn an_image_in_a_file_runs_on_each_flavor() {

@@ -104,17 +104,20 @@ impl Pods {
             }
             Held::Gone => return again()?.map_or(Ok(()), |pod| self.remove(&pod, report)),
         };
-        let marked: Option<(Stage, fn(Uuid) -> Event)> = match pod.stage() {
-            Stage::Embryo | Stage::Prepare => Some((Stage::Garbage, Event::FailedPrepare)),
-            Stage::Prepared => Some((Stage::Garbage, Event::Expired)),
-            Stage::Run => Some((Stage::ExitedGarbage, Event::Exited)),
+        let uuid = pod.uuid();
+        let marked = match pod.stage() {
+            Stage::Embryo | Stage::Prepare => Some((Stage::Garbage, Event::FailedPrepare(uuid))),
+            Stage::Prepared => Some((Stage::Garbage, Event::Expired(uuid))),
+            Stage::Run => Some((Stage::ExitedGarbage, Event::Exited(uuid))),
             Stage::ExitedGarbage | Stage::Garbage => None,
         };
+        let mut stage = pod.stage();
         if let Some((to, event)) = marked {
             self.move_to(pod, to)?;
-            report(event(pod.uuid()));
+            report(event);
+            stage = to;
         }
-        self.delete(pod, marked.map_or(pod.stage(), |(to, _)| to), &lock, report)
+        self.delete(pod, stage, &lock, report)
     }
 
     fn each(

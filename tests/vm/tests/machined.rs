@@ -8,6 +8,7 @@ mod support;
 #[path = "support/units.rs"]
 mod units;
 
+use std::fs;
 use std::path::Path;
 
 use rkt_tests::apps::process_of;
@@ -228,7 +229,31 @@ fn whoever_stops_the_unit_that_a_pod_is_in_leaves_apps_their_time() {
         run("systemctl", &["stop", if stops_scope { &scope } else { &unit.name }]).succeeds();
         let status = rkt.run(["status", "--wait", &uuid]).succeeds().stdout;
         assert!(status.contains("app-serves=3"), "{properties:?} {stops_scope}: {status}");
+        wait_until("the unit to have ended", || !is_loaded(&unit.name));
+        assert_gone(&rkt, &uuid);
+    }
+}
+
+#[test]
+fn the_host_has_its_control_groups_as_it_had_them() {
+    assert_machine("systemd");
+    let options = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().find_map(|line| line.split_once(" - cgroup2 ")).unwrap().1.to_owned()
+    };
+    let before = options();
+    assert!(before.contains("nsdelegate"), "{before}");
+    let rkt = Rkt::new();
+    let image = rkt.probe("waits", ["wait"]);
+    for properties in [&[][..], &["Delegate=yes"]] {
+        let unit = Unit::start(&rkt, properties, &[NSPAWN, &image, "--memory=64Mi"]);
+        assert_eq!(options(), before, "{properties:?}");
+        // Where namespaces bound who may move processes, those who enter and come still get to their groups.
+        let (uuid, late) = (unit.uuid().unwrap(), rkt.probe("late", ["wait"]));
+        rkt.run(["app", "add", &uuid, &late, "--pids-limit=50"]).succeeds();
+        rkt.run(["enter", "--app=late", &uuid, "/probe", "say", "here"]).succeeds();
         unit.stop();
+        assert_eq!(options(), before, "{properties:?}");
         assert_gone(&rkt, &uuid);
     }
 }
