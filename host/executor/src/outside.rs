@@ -10,8 +10,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rkt_plan::CleanPath;
-use rkt_sys::cgroup::Group;
+use rkt_sys::cgroup::{Group, Hierarchies, Layout};
 use rkt_sys::mount::{self, Attributes, FileSystem, Propagation};
+use rkt_sys::namespace::{self, Namespace, Namespaces};
 use rkt_sys::pidfd::PidFd;
 use rkt_sys::root::Root;
 use rkt_sys::{signal, socket};
@@ -28,7 +29,7 @@ use crate::order::{Jailed, Prepared, PreparedApp};
 use crate::places::Parts;
 use crate::program::{self, Program};
 use crate::scaffold::Base;
-use crate::words::{file, link, read_only, root, user};
+use crate::words::{file, limit, link, read_only, root, user};
 
 impl Prepared {
     /// A program outside of its jail, and where the init is met that it starts.
@@ -94,6 +95,7 @@ impl Outside {
 
     /// Builds the tree in this process's mount namespace, of which the host sees nothing.
     pub(crate) fn assemble(&self, program: &PreparedApp) -> Result<(), Failure> {
+        program.limits.as_ref().map_or(Ok(()), see_groups_from_the_top)?;
         mount::set_propagation_of_all(Propagation::Slave).map_err(Failure::of(|| "part from the host's mounts"))?;
         self.own_directories.iter().try_for_each(give_directory)?;
         let root = root::attach(program.root.as_fd(), &self.tree)?;
@@ -102,6 +104,25 @@ impl Outside {
         program.plan.links.iter().try_for_each(|made| link::enact(&root, made))?;
         program.plan.read_only.iter().try_for_each(|path| read_only::enact(&root, path))
     }
+}
+
+/// Parts from the first namespace of control groups of all, for one that shows the same, where all are of version 2.
+/// Whoever mounts them in the first one sets anew how they work on the whole host (cgroups(7), `nsdelegate` and
+/// others), and a program that makes containers mounts them. What a namespace shows begins at the group that its maker
+/// is in, so this process is at the top meanwhile.
+fn see_groups_from_the_top(place: &limit::Place) -> Result<(), Failure> {
+    let hierarchies = Hierarchies::detect().map_err(Failure::of(|| "look at the host's control groups"))?;
+    let Some(unified) = hierarchies.iter().next().filter(|_| hierarchies.layout() == Layout::V2) else {
+        return Ok(());
+    };
+    // Only the first group of all lacks this file: elsewhere this is another namespace already.
+    if unified.mount_point.join("cgroup.type").exists() {
+        return Ok(());
+    }
+    let failed = || "part from the host's control groups";
+    std::fs::write(unified.mount_point.join("cgroup.procs"), "0").map_err(Failure::of(failed))?;
+    namespace::unshare(Namespaces::NONE.with(Namespace::Cgroup)).map_err(Failure::of(failed))?;
+    place.enter_unified()
 }
 
 fn give_directory(path: &CleanPath) -> Result<(), Failure> {

@@ -114,6 +114,16 @@ impl Place {
         self.unified().into_iter().chain(self.lists.iter().map(|list| list.as_fd()))
     }
 
+    /// Moves the calling process, which is elsewhere by now, into the version 2 group.
+    pub(crate) fn enter_unified(&self) -> Result<(), Failure> {
+        let failed = || "enter the control group";
+        let Some(group) = &self.unified else { return Ok(()) };
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let list = rustix::fs::openat(group, "cgroup.procs", flags, Mode::empty()).map_err(Failure::of(failed))?;
+        // The kernel takes 0 for the writer.
+        rustix::io::write(list, b"0").map(drop).map_err(Failure::of(failed))
+    }
+
     /// Moves the calling process into the version 1 groups.
     pub(crate) fn enter(&self) -> Result<(), Failure> {
         for list in &self.lists {
