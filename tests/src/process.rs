@@ -35,8 +35,14 @@ pub fn name(pid: u32) -> String {
 
 /// Every process that has something below a directory: open, mounted, as its working directory or as
 /// its root. A pod's processes all have its directory open or mounted, whatever namespaces they are in.
+///
+/// Those that are this very program do not count: a thread that starts another program makes a process that has all
+/// open that any thread has, until it is that program.
 pub fn that_use(directory: &Path) -> Vec<u32> {
-    all().into_iter().filter(|pid| uses(*pid, directory)).collect()
+    let program = |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let ours = program("self");
+    let others = all().into_iter().filter(|pid| program(&pid.to_string()) != ours);
+    others.filter(|pid| uses(*pid, directory)).collect()
 }
 
 fn uses(pid: u32, directory: &Path) -> bool {

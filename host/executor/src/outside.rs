@@ -8,12 +8,14 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rkt_plan::CleanPath;
 use rkt_sys::cgroup::{Group, Hierarchies, Layout};
 use rkt_sys::mount::{self, Attributes, FileSystem, Propagation};
 use rkt_sys::namespace::{self, Namespace, Namespaces};
 use rkt_sys::pidfd::PidFd;
+use rkt_sys::poll::{PollFd, PollFlags, poll};
 use rkt_sys::root::Root;
 use rkt_sys::{signal, socket};
 use rustix::fs::Mode;
@@ -201,9 +203,17 @@ impl Meeting {
             Err(cause) => return Err(Failure::of(|| "hear of the init that the program starts")(cause)),
         };
         let peer = socket::peer(&stream).map_err(Failure::of(|| "look who has connected"))?;
-        let process = PidFd::open(peer.pid).map_err(Failure::of(|| "look who has connected"))?;
-        self.judge(peer.pid, peer.uid.is_root())
-            .map_err(|cause| cause.within("somebody else than the init that the program is to start has connected"))?;
+        let process = match PidFd::open(peer.pid) {
+            // It has ended already: nobody is there.
+            Err(error) if error.errno() == Some(Errno::SRCH) => return Ok(None),
+            other => other.map_err(Failure::of(|| "look who has connected"))?,
+        };
+        match self.judge(peer.pid, peer.uid.is_root()) {
+            Err(_) if has_ended(&process)? => return Ok(None),
+            judged => judged.map_err(|cause| {
+                cause.within("somebody else than the init that the program is to start has connected")
+            })?,
+        }
         Ok(Some(Met { pid: peer.pid, process, stream }))
     }
 
@@ -262,6 +272,11 @@ impl Met {
         }
         Ok(())
     }
+}
+
+fn has_ended(process: &PidFd) -> Result<bool, Failure> {
+    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(Duration::ZERO));
+    ended.map(|ended| ended > 0).map_err(Failure::of(|| "look who has connected"))
 }
 
 fn read(pid: Pid, name: &str) -> Result<String, Failure> {
