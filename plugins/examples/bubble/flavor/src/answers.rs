@@ -43,9 +43,9 @@ fn answer(request: &Request, app: &App) -> Answer {
         "user" => Answer::Waive(
             "a user namespace that bubblewrap makes without privileges has one group, so there are no others",
         ),
-        "volume" => {
-            Answer::Claim("bubblewrap binds it there, from the jail, which has it with no more access or reach".to_owned())
-        }
+        "volume" => Answer::Claim(
+            "bubblewrap binds it there, from the jail, which has it with no more access or reach".to_owned(),
+        ),
         "read-only-root" => Answer::Claim("the jail has it read-only, and bubblewrap binds it so".to_owned()),
         "limit" => Answer::Claim("set on bubblewrap and all that it starts".to_owned()),
         "oom-score" | "no-new-privileges" => Answer::Claim("set on bubblewrap, and inherited".to_owned()),

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use bubble::plan;
 use rkt_sdk::testing::assert_plan;
 use rkt_sdk::{
-    Access, CapabilityChange, Credentials, Limit, NoFacts, Pod, Reach, Request, SeccompFilter, SeccompMode,
-    VolumeMount,
+    Access, CapabilityChange, Credentials, Limit, NoFacts, Pod, Reach, Request, SeccompFilter, SeccompMode, VolumeMount,
 };
 
 fn host() -> BTreeMap<&'static str, &'static str> {
@@ -31,7 +30,12 @@ fn an_app_that_asks_for_everything() {
     app.user = Credentials { uid: 999, gid: 998, groups: vec![27, 100] };
     app.root_access = Access::ReadOnly;
     app.volumes = [("data", "/var/lib/db", Access::ReadWrite), ("conf", "/etc/db", Access::ReadOnly)]
-        .map(|(volume, target, access)| VolumeMount { volume: volume.to_owned(), target: target.to_owned(), access, reach: Reach::Recursive })
+        .map(|(volume, target, access)| VolumeMount {
+            volume: volume.to_owned(),
+            target: target.to_owned(),
+            access,
+            reach: Reach::Recursive,
+        })
         .into();
     app.limits = vec![Limit { what: "memory".to_owned(), value: 1 << 30 }];
     app.capabilities = Some(CapabilityChange::Retain(vec!["CAP_CHOWN".to_owned()]));
@@ -78,7 +82,12 @@ fn an_app_that_may_keep_no_capability_has_what_it_asks_for() {
 #[test]
 fn a_volume_at_proc_is_the_apps_own_affair() {
     let mut pod = Pod::of_apps(&["db"]);
-    let volume = VolumeMount { volume: "v".to_owned(), target: "/proc".to_owned(), access: Access::ReadOnly, reach: Reach::Recursive };
+    let volume = VolumeMount {
+        volume: "v".to_owned(),
+        target: "/proc".to_owned(),
+        access: Access::ReadOnly,
+        reach: Reach::Recursive,
+    };
     pod.apps[0].volumes.push(volume);
     let text = planned(&pod);
     assert!(!text.contains("tmpfs on /app/proc") && text.contains("volume(v) on /app/proc read-only"), "{text}");
