@@ -359,7 +359,9 @@ fn a_grant_is_for_one_image_with_all_that_is_in_it() {
     host.grant_only(&all, None);
     host.rkt.run(["run", &host.stage1, &image]).refuses(&[NAME, "names no image", "digest = "]);
     pod.end();
-    // Of several with this name the last is meant, and nothing was granted to that; by its ID it is the one.
+    // Of several with this name the one imported last is meant, and nothing was granted to that; by its ID it is the
+    // one.
+    host.rkt.run(["fetch", file.to_str().unwrap()]).succeeds();
     host.grant_only(&all, Some(&id));
     host.rkt.run(["run", &format!("--stage1={NAME}"), &image]).refuses(&["is not the one that was granted"]);
     let done = host.rkt.probe("done", ["say", "ran"]);
