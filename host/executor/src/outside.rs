@@ -241,6 +241,14 @@ impl Meeting {
 }
 
 impl Met {
+    /// Whether it has ended meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn has_ended(&self) -> Result<bool, Failure> {
+        has_ended(&self.process)
+    }
+
     /// Gives it this process's limits of resources, which all that it starts inherits: as everywhere they are the
     /// caller's, whatever the program thinks of them.
     ///

@@ -9,6 +9,7 @@ use rkt_executor::{Failure, Hold, Launch, Prepared};
 use rkt_plan::CheckedPlan;
 use rkt_sys::pidfd::PidFd;
 use rkt_sys::socket;
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::output::Outputs;
@@ -52,12 +53,16 @@ impl Awaited {
     /// Gives it what is its own where it has come; none: it has not.
     pub(super) fn advance(&self) -> Result<Option<Init>, Failure> {
         let Some(met) = self.meeting.accept()? else { return Ok(None) };
-        met.give_resource_limits()?;
-        self.hand_over(&met)?;
-        Ok(Some(Init { pid: met.pid, process: met.process }))
+        match met.give_resource_limits() {
+            // It is heard of by the end of the program.
+            Err(_) if met.has_ended()? => return Ok(None),
+            given => given?,
+        }
+        Ok(self.hand_over(&met)?.then_some(Init { pid: met.pid, process: met.process }))
     }
 
-    fn hand_over(&self, met: &Met) -> Result<(), Failure> {
+    /// Whether it was there to take it.
+    fn hand_over(&self, met: &Met) -> Result<bool, Failure> {
         const WHAT: &str = "hand over to the init that the program has started";
         let mut descriptors = vec![self.link.as_fd(), self.launch.as_fd()];
         descriptors.extend(self.prepared.descriptors());
@@ -65,7 +70,10 @@ impl Awaited {
         let shape = serde_json::to_vec(&self.prepared.shape()).map_err(failed(WHAT))?;
         // It has not read anything yet, and is not waited for.
         met.stream.set_nonblocking(true).map_err(failed(WHAT))?;
-        socket::send_parcel(met.stream.as_fd(), &descriptors, &shape).map_err(failed(WHAT))
+        match socket::send_parcel(met.stream.as_fd(), &descriptors, &shape) {
+            Err(error) if matches!(error.errno(), Some(Errno::PIPE | Errno::CONNRESET)) => Ok(false),
+            sent => sent.map(|()| true).map_err(failed(WHAT)),
+        }
     }
 }
 
