@@ -35,4 +35,3 @@ pub use hold::Hold;
 pub use launch::{Changes, Command, Launch, Made, Places, Root};
 pub use order::{Jailed, Prepared, PreparedApp};
 pub use undo::{undo, undo_after_the_last, undo_apps_but};
-pub use words::root::look_at;

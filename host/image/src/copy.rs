@@ -148,4 +148,33 @@ mod tests {
         assert_eq!(inode("same"), inode("closed/inner/file"));
         assert_ne!(inode("same"), fs::metadata(from.join("same")).unwrap().ino());
     }
+
+    #[test]
+    fn pipes_are_made_and_sockets_left_out() {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("from"), home.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, from.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::set_permissions(from.join("pipe"), fs::Permissions::from_mode(0o622)).unwrap();
+        copy_tree(File::open(&from).unwrap().as_fd(), File::open(&to).unwrap().into()).unwrap();
+        let names: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.len() == 1 && names[0] == "pipe", "{names:?}");
+        assert_eq!(fs::metadata(to.join("pipe")).unwrap().mode() & 0o7777, 0o622);
+    }
+
+    #[test]
+    fn a_tree_without_an_end_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("from"), home.path().join("to"));
+        fs::create_dir(&to).unwrap();
+        let mut path = from.clone();
+        for _ in 0..=crate::policy::Limits::default().depth + 1 {
+            fs::create_dir(&path).unwrap();
+            path.push("d");
+        }
+        let refused = copy_tree(File::open(&from).unwrap().as_fd(), File::open(&to).unwrap().into()).unwrap_err();
+        assert!(refused.to_string().contains("deeper than images may be"), "{refused}");
+    }
 }

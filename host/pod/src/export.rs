@@ -39,7 +39,7 @@ impl Pod {
             other => return other.map_err(failed),
         }
         let changes = pod.open_dir(Path::new(&upper(app))).map_err(failed)?;
-        layers::to_read(&changes, trees).map_err(|cause| ExportError::Layers { app: app.clone(), cause })
+        layers::of_app(&changes, trees).map_err(|cause| ExportError::Layers { app: app.clone(), cause })
     }
 }
 

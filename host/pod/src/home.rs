@@ -8,11 +8,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rkt_appc::{AcName, Volume, VolumeKind};
-use rkt_executor::{Changes, Root};
-use rkt_sys::root::Root as Tree;
-use rkt_sys::{copy, remove};
+use rkt_executor::{Changes, Root, layers};
+use rkt_sys::remove;
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
-use rustix::io::Errno;
 
 use crate::files;
 use crate::images;
@@ -131,18 +129,11 @@ impl Home<'_> {
         self.change(&path, uid.get(), gid.get(), Mode::from_raw_mode(mode.into()))
     }
 
-    /// Fills a volume with what its seed has, the upper trees over the lower ones.
+    /// Fills a volume with what its seed has.
     fn sow(self, path: &str, seed: &Seed) -> io::Result<()> {
-        let target = files::open_directory(self.directory, path)?;
-        for tree in seed.trees.iter().rev() {
-            match Tree::open(tree)?.open_dir(Path::new(seed.directory.as_str())) {
-                Ok(source) => copy::copy_content(source.as_fd(), target.as_fd())?,
-                // Not every tree of an image has something there.
-                Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NOTDIR)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        let image = layers::of_image(&seed.trees).map_err(io::Error::other)?;
+        let source = image.open_dir(Path::new(seed.directory.as_str()))?;
+        rkt_image::copy_tree(source.as_fd(), files::open_directory(self.directory, path)?)
     }
 
     /// Where an empty volume is, which plans call `place`, once the pod runs.

@@ -8,9 +8,9 @@ use rkt_appc::{
     AcName, Annotations, ImageId, ImageManifest, Isolator, Mount, Owner, PodManifest, RuntimeApp, UnixId, Variable,
     Volume,
 };
+use rkt_executor::layers;
 use rkt_image::{Image, Peek, RenderError, Rendering, Verification};
 use rkt_plan::CleanPath;
-use rkt_sys::root::Root;
 use rustix::fs::{FileType, Stat};
 
 pub use crate::environment::PodEnvironment;
@@ -118,7 +118,7 @@ impl AppImage {
     pub fn stored(image: &Image, verification: Verification) -> Result<Self, AppImageError> {
         let rendering = image.render(verification)?;
         let id = image.info.id.clone();
-        let seen = rkt_executor::look_at(rendering.trees());
+        let seen = layers::of_image(rendering.trees());
         let root = seen.map_err(|cause| AppImageError::Files { id: id.clone(), cause })?;
         let trees = rendering.trees().to_vec();
         let (manifest, files) = (image.manifest.clone(), ImageFiles::Tree(root));
@@ -133,9 +133,9 @@ impl AppImage {
 
     /// A directory of it, where it has one there; nothing is known of one in an archive.
     pub(crate) fn directory(&self, path: &CleanPath) -> Option<Stat> {
-        let stat = |tree: &PathBuf| Root::open(tree).and_then(|root| root.stat(Path::new(path.as_str()))).ok();
-        let topmost = self.trees.iter().find_map(stat)?;
-        (FileType::from_raw_mode(topmost.st_mode) == FileType::Directory).then_some(topmost)
+        let ImageFiles::Tree(root) = &self.files else { return None };
+        let stat = root.stat(Path::new(path.as_str())).ok()?;
+        (FileType::from_raw_mode(stat.st_mode) == FileType::Directory).then_some(stat)
     }
 
     /// Whether it was made from an image of Docker's, where mount points mean what `VOLUME` means there.

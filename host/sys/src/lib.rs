@@ -12,7 +12,6 @@
 pub mod allocator;
 pub mod capability;
 pub mod cgroup;
-pub mod copy;
 pub mod error;
 pub mod landlock;
 pub mod lock;

@@ -47,22 +47,6 @@ fn layered(lower: &[PathBuf], upper: &Path, work: &Path, name: &str) -> Result<O
     overlay.mount(Attributes::MOUNT_ATTR_NODEV).map_err(Failure::of(|| "mount the layers"))
 }
 
-/// The trees of an image, topmost first, as one that is only read, attached nowhere.
-///
-/// # Errors
-/// Where they cannot be stacked.
-pub fn look_at(trees: &[PathBuf]) -> Result<Root, Failure> {
-    let open = |path: &PathBuf| Root::open(path).map_err(Failure::of(|| "open a layer"));
-    let mut layers = trees.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    if layers.len() == 1 {
-        return Ok(layers.remove(0));
-    }
-    let lower: Vec<_> = layers.iter().map(Root::as_fd).collect();
-    let overlay = Overlay { name: "rkt", lower: &lower, upper: None, flags: &[] };
-    let only_read = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOSUID;
-    overlay.mount(only_read).and_then(Root::from_fd).map_err(Failure::of(|| "look at the layers"))
-}
-
 /// An app's own copy. Whose it is its path tells, which has the pod's name in it.
 fn copied(copy: &Path) -> Result<OwnedFd, Failure> {
     let mounted = Root::open(copy).and_then(|copy| {
