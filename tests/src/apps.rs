@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Rkt, Running};
+use crate::{Rkt, Running, wait_until};
 
 /// A pod of one app, `first`, that runs until it is ended.
 pub fn waiting<'r>(rkt: &'r Rkt, words: &[&str]) -> Running<'r> {
@@ -38,6 +38,31 @@ pub fn empties(pod: &Running<'_>) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().display().to_string()).collect();
     names.sort();
     names
+}
+
+/// What a probe says of itself that is one app of two and says `all-told` at last, without what tells any two processes
+/// apart.
+///
+/// # Panics
+/// It does not come to its end.
+pub fn told(pod: &Running<'_>, app: &str) -> Vec<String> {
+    const OF_ONE: [&str; 12] = [
+        "Pid",
+        "Tgid",
+        "NStgid",
+        "NSpid",
+        "NSpgid",
+        "NSsid",
+        "Vm",
+        "Rss",
+        "SigQ",
+        "State",
+        "voluntary",
+        "nonvoluntary",
+    ];
+    wait_until("it to have told", || pod.lines_of(app).last().is_some_and(|line| line == "all-told"));
+    let lines = pod.lines_of(app).into_iter().filter(|line| !OF_ONE.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| line.split("pipe:").next().unwrap_or_default().replace(app, "APP")).collect()
 }
 
 /// The first process of an app, by the host's numbers.

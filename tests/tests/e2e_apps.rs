@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use rkt_tests::aci::AciBuilder;
-use rkt_tests::apps::{empties, groups, leavings, names, process_of, waiting};
-use rkt_tests::{Rkt, Running, built, images, process, wait_until};
+use rkt_tests::apps::{empties, groups, leavings, names, process_of, told, waiting};
+use rkt_tests::{Rkt, built, images, process, wait_until};
 
 #[test]
 fn an_app_that_is_added_runs_is_listed_entered_recorded_and_taken_out_again() {
@@ -44,27 +44,6 @@ fn an_app_that_is_added_runs_is_listed_entered_recorded_and_taken_out_again() {
 /// What a probe is to do to tell how it is held.
 const TELL: &str = "show /proc/self/status /proc/self/limits /proc/self/cgroup /proc/self/oom_score_adj + mounts + \
                     descriptors + environment + directory + list /dev + list / + say all-told + wait";
-
-/// What one app of two says of itself, without what tells any two processes apart.
-fn told(pod: &Running<'_>, app: &str) -> Vec<String> {
-    const OF_ONE: [&str; 12] = [
-        "Pid",
-        "Tgid",
-        "NStgid",
-        "NSpid",
-        "NSpgid",
-        "NSsid",
-        "Vm",
-        "Rss",
-        "SigQ",
-        "State",
-        "voluntary",
-        "nonvoluntary",
-    ];
-    wait_until("it to have told", || pod.lines_of(app).last().is_some_and(|line| line == "all-told"));
-    let lines = pod.lines_of(app).into_iter().filter(|line| !OF_ONE.iter().any(|name| line.starts_with(name)));
-    lines.map(|line| line.split("pipe:").next().unwrap_or_default().replace(app, "APP")).collect()
-}
 
 #[test]
 fn an_added_app_has_what_it_would_have_had_from_the_start() {

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use rkt_tests::apps::told;
 use rkt_tests::leftovers::Snapshot;
 use rkt_tests::{Output, Rkt, Running, images, process, wait_for, wait_until};
 use rustix::process::Signal;
@@ -233,16 +234,7 @@ fn whoever_is_killed_nothing_outlives_the_pod() {
         // Both that would end it: then whoever meets the pod does.
         let pod = start(&rkt, &words);
         let (program, uuid) = (nspawn(&rkt), pod.uuid.clone());
-        let ours = [process::parent(program).unwrap(), pod.pid()];
-        // So that nobody else notices, and ends what is below.
-        process::signal(pod.init(), Signal::STOP);
-        process::signal(pod.pid(), Signal::STOP);
-        for pid in ours {
-            process::signal(pid, Signal::KILL);
-        }
-        pod.wait();
-        wait_until("both to be gone", || !ours.iter().any(|pid| process::lives(*pid)));
-        assert!(process::lives(program));
+        pod.abandon(program);
         assert_gone(&rkt, &before, &uuid);
     }
 }
@@ -344,28 +336,9 @@ fn apps_come_and_go_while_it_runs() {
     let flags = ["--memory=64M", "--user=7", "--mount=volume=data,target=/data"];
     let volume = format!("--volume=data,kind=host,source={},readOnly=true", rkt.home().display());
     let pod = start(&rkt, &[&[volume.as_str(), image.as_str(), "--name=early"][..], &flags].concat());
-    let told = |app: &str| -> Vec<String> {
-        const OF_ONE: [&str; 12] = [
-            "Pid",
-            "Tgid",
-            "NStgid",
-            "NSpid",
-            "NSpgid",
-            "NSsid",
-            "Vm",
-            "Rss",
-            "SigQ",
-            "State",
-            "voluntary",
-            "nonvoluntary",
-        ];
-        wait_until("it to have told", || pod.lines_of(app).last().is_some_and(|line| line == "all-told"));
-        let lines = pod.lines_of(app).into_iter().filter(|line| !OF_ONE.iter().any(|name| line.starts_with(name)));
-        lines.map(|line| line.split("pipe:").next().unwrap_or_default().replace(app, "APP")).collect()
-    };
-    let early = told("early");
+    let early = told(&pod, "early");
     rkt.run([&["app", "add", &pod.uuid, &image, "--name=late"][..], &flags].concat()).succeeds();
-    assert_eq!(told("late"), early);
+    assert_eq!(told(&pod, "late"), early);
     assert!(early.len() > 60, "{early:?}");
     assert_eq!(rkt.the_pod()["apps"].as_array().unwrap().len(), 2);
     rkt.run(["enter", "--app=late", &pod.uuid, "/probe", "say", "inside"]).succeeds();

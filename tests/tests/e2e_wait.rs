@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use rkt_tests::{FLAVORS, Rkt, images, process, wait_until};
+use rkt_tests::{FLAVORS, Rkt, Running, images, process, wait_until};
 use rustix::process::Signal;
 
 /// Starts a command that waits, and returns when it does.
@@ -98,14 +98,14 @@ fn whoever_waits_for_a_pod_that_is_removed_is_told_that_it_is_over() {
     rkt.assert_no_pods();
 }
 
-#[test]
-fn a_pod_whose_init_was_stopped_from_outside_is_stopped() {
+/// Pods of which this stops something from outside are stopped, asked and by force.
+fn is_stopped_although(stop: impl Fn(&Running<'_>)) {
     let rkt = Rkt::new();
     let image = rkt.probe("app", ["wait"]);
     for flavor in FLAVORS {
         for words in [&["stop"][..], &["stop", "--force"]] {
             let pod = rkt.start([flavor, &image]);
-            process::signal(pod.init(), Signal::STOP);
+            stop(&pod);
             rkt.run(words.iter().copied().chain([pod.uuid.as_str()])).succeeds();
             rkt.assert_nothing_lives();
             pod.wait();
@@ -115,20 +115,16 @@ fn a_pod_whose_init_was_stopped_from_outside_is_stopped() {
 }
 
 #[test]
+fn a_pod_whose_init_was_stopped_from_outside_is_stopped() {
+    is_stopped_although(|pod| process::signal(pod.init(), Signal::STOP));
+}
+
+#[test]
 fn a_pod_whose_monitor_was_stopped_from_outside_is_stopped() {
-    let rkt = Rkt::new();
-    let image = rkt.probe("app", ["wait"]);
-    for flavor in FLAVORS {
-        for words in [&["stop"][..], &["stop", "--force"]] {
-            let pod = rkt.start([flavor, &image]);
-            pod.signal(Signal::STOP);
-            process::signal(pod.init(), Signal::STOP);
-            rkt.run(words.iter().copied().chain([pod.uuid.as_str()])).succeeds();
-            rkt.assert_nothing_lives();
-            pod.wait();
-        }
-    }
-    rkt.collect();
+    is_stopped_although(|pod| {
+        pod.signal(Signal::STOP);
+        process::signal(pod.init(), Signal::STOP);
+    });
 }
 
 #[test]

@@ -114,15 +114,7 @@ fn whoever_is_killed_no_group_stays() {
         // All that would end what is below: whoever meets the pod does.
         let pod = start(&rkt, &words);
         let (uuid, program) = (pod.uuid.clone(), nspawn_of(&pod));
-        let ours = [process::parent(program).unwrap(), pod.pid()];
-        process::signal(pod.init(), Signal::STOP);
-        process::signal(pod.pid(), Signal::STOP);
-        for pid in ours {
-            process::signal(pid, Signal::KILL);
-        }
-        pod.wait();
-        wait_until("both to be gone", || !ours.iter().any(|pid| process::lives(*pid)));
-        assert!(process::lives(program));
+        pod.abandon(program);
         assert_gone(&rkt, &uuid);
         assert!(!process::lives(program));
     }
