@@ -57,7 +57,7 @@ impl Home<'_> {
             // From now on nobody removes them.
             let list = rendering.needs().join("\n");
             files::write(self.directory, &images::list_path(app), 0o640, list.as_bytes())?;
-            rendering.mark_used();
+            rendering.mark_dependencies_used();
         }
         let top = image.trees.first().ok_or_else(|| io::Error::other(format!("the image of {app} is not unpacked")))?;
         let changes = match storage {

@@ -174,9 +174,9 @@ impl Rendering {
         names
     }
 
-    /// Notes that all its images are used now.
-    pub fn mark_used(&self) {
-        self.layers.iter().for_each(|layer| layer.image.mark_used());
+    /// Notes that what its image depends on is used now: of the image itself that was noted when it was found.
+    pub fn mark_dependencies_used(&self) {
+        self.layers.iter().skip(1).for_each(|layer| layer.image.mark_used());
     }
 
     /// The tree that is merged of all, made if it is not there, and what keeps it.
